@@ -1,0 +1,62 @@
+# Commands of a fresh clone. Everything is installed into $(VENV); `make help` lists the targets.
+
+VENV ?= .venv
+PYTHON ?=
+PIP_FLAGS ?=
+TEST_JOBS ?= 2
+SYSTEM_PACKAGES ?= 1
+REFERENCE_PYTHON ?=
+BENCH_FLAGS ?=
+
+BIN := $(VENV)/bin
+# One thread per test process; numpy and torch would otherwise start one per core in each.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint bench regression clean gl
+.DELETE_ON_ERROR:
+
+help:  ## List the targets
+	@echo "make train       install, train PPO-Lag on SafetyPointGoal1-v0 for about 10 minutes, evaluate, plot, film"
+	@echo "make test        install, lint, check types, run the tests"
+	@echo "make lint        ruff and mypy alone"
+	@echo "make bench       measure environment speed (REFERENCE_PYTHON=... compares with safety-gymnasium)"
+	@echo "make regression  run the learning tests that take minutes (pytest -m slow)"
+	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
+	@echo ""
+	@echo "Variables: PYTHON=python3.12  VENV=.venv  PIP_FLAGS='--extra-index-url ...'  SYSTEM_PACKAGES=0 (no apt-get)"
+
+$(BIN)/python:
+	@bash scripts/make_venv.sh "$(VENV)" "$(PYTHON)"
+
+# One stamp per set of extras: the second call does nothing.
+$(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the extras [$*] into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[$*]"
+	@touch $@
+
+# Software OpenGL for pictures. Never an error: what needs it says so itself.
+gl: $(VENV)/.gl
+$(VENV)/.gl: scripts/gl_packages.sh | $(BIN)/python
+	@SYSTEM_PACKAGES="$(SYSTEM_PACKAGES)" bash scripts/gl_packages.sh
+	@touch $@
+
+train: $(VENV)/.stamp-train,render $(VENV)/.gl  ## Train, evaluate, plot, film
+	@$(ONE_THREAD) $(BIN)/python scripts/demo.py
+
+test: lint $(VENV)/.gl  ## Install, lint, check types, run the tests
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slow"
+
+lint: $(VENV)/.stamp-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.stamp-bench  ## Measure environment speed
+	$(BIN)/python benchmarks/speed.py $(if $(REFERENCE_PYTHON),--reference-python "$(REFERENCE_PYTHON)") $(BENCH_FLAGS)
+
+regression: $(VENV)/.stamp-dev  ## The learning tests that take minutes
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
+clean:  ## Remove the environment, caches and build products
+	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find safety_gym safepo benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
