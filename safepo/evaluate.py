@@ -1,0 +1,120 @@
+"""Evaluation: own environments, frozen statistics, a fixed number of episodes per environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safepo import checkpoint
+from safepo.envs import VectorEnv
+from safepo.policy import Policy, RandomPolicy, check_env, describe
+
+DEFAULT_EPISODES = 20
+MAX_ENVS = 10
+
+
+class Actor(Protocol):
+    """Anything that maps raw observations `(n, o)` to actions `(n, u)` in the environment's range."""
+
+    def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]: ...
+    def seed(self, seed: int) -> None: ...
+
+
+def evaluate(
+    actor: Actor, env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0, deterministic: bool = True
+) -> dict[str, Any]:
+    """Run at least `episodes` episodes; return mean, std (ddof 1) and standard error of return, cost and length.
+
+    Up to ten environments each run the same number of whole episodes, so short episodes are not over-represented.
+    """
+    num_envs = min(episodes, MAX_ENVS)
+    env = VectorEnv(env_id, num_envs)
+    try:
+        actor.seed(seed)
+        table = run_episodes(actor, env, -(-episodes // num_envs), seed, deterministic)
+    finally:
+        env.close()
+    names = ["return", "cost", "length", *(f"cost/{name.removeprefix('cost_')}" for name in env.cost_names)]
+    return {
+        "env_id": env_id,
+        "episodes": len(table),
+        "seed": seed,
+        "deterministic": deterministic,
+        **{name: summary(table[:, i]) for i, name in enumerate(names)},
+    }
+
+
+def run_episodes(actor: Actor, env: VectorEnv, quota: int, seed: int, deterministic: bool) -> NDArray[np.float64]:
+    """`quota` episodes in each environment; rows (num_envs * quota, 3 + sources): return, cost, length, sources."""
+    n = env.num_envs
+    sums = np.zeros((n, 3 + len(env.cost_names)))
+    rows: list[list[NDArray[np.float64]]] = [[] for _ in range(n)]
+    obs = env.reset(seed)
+    while any(len(r) < quota for r in rows):
+        step = env.step_raw(actor.predict(obs, deterministic))
+        sums[:, 0] += step.reward
+        sums[:, 1] += step.cost
+        sums[:, 2] += 1
+        if step.costs.size:
+            sums[:, 3:] += step.costs
+        for i in np.flatnonzero(step.terminated | step.truncated):
+            if len(rows[i]) < quota:
+                rows[i].append(sums[i].copy())
+            sums[i] = 0
+        obs = step.obs
+    return np.array([episode for r in rows for episode in r])
+
+
+def summary(x: NDArray[np.float64]) -> dict[str, float]:
+    std = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+    return {"mean": float(x.mean()), "std": std, "stderr": std / len(x) ** 0.5, "min": float(x.min()), "max": float(x.max())}
+
+
+def evaluate_random(env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0) -> dict[str, Any]:
+    """The baseline: uniform random actions."""
+    probe = VectorEnv(env_id, 1)
+    actor = RandomPolicy(describe(probe))
+    probe.close()
+    return evaluate(actor, env_id, episodes, seed)
+
+
+def evaluate_run(
+    run: str | Path, episodes: int = DEFAULT_EPISODES, seed: int = 1000, env_id: str | None = None
+) -> dict[str, Any]:
+    """Evaluate a run's latest checkpoint (or a given one), deterministic and stochastic; writes `eval.json`."""
+    path = checkpoint.resolve(run)
+    state = checkpoint.load(path)
+    policy = Policy.from_state(state)
+    env_id = env_id or policy.env_id
+    probe = VectorEnv(env_id, 1)
+    check_env(policy.env, probe)
+    probe.close()
+    result = {
+        "checkpoint": path.name,
+        "step": state["step"],
+        "cost_limit": state["config"]["run"]["cost_limit"],
+        **both_modes(policy, env_id, episodes, seed),
+    }
+    if Path(run).is_dir():
+        write_json(Path(run) / "eval.json", result)
+    return result
+
+
+def both_modes(policy: Actor, env_id: str, episodes: int, seed: int) -> dict[str, Any]:
+    """Deterministic and stochastic evaluation with the same seed."""
+    return {
+        name: evaluate(policy, env_id, episodes, seed, deterministic)
+        for name, deterministic in (("deterministic", True), ("stochastic", False))
+    }
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write beside, then rename."""
+    beside = path.with_name(path.name + ".partial")
+    beside.write_text(json.dumps(data, indent=2) + "\n")
+    os.replace(beside, path)

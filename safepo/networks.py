@@ -1,0 +1,141 @@
+"""Actor, reward critic and cost critic as one stack of three tanh MLPs.
+
+The three networks share nothing but their shape, so they are held as rows of one `(3, p)` buffer and
+evaluated together with batched matrix products: row 0 is the actor (its last entries are `log_std`), row 1
+the reward critic, row 2 the cost critic. Gradient norms, clipping and Adam act per row, i.e. per network, and
+cost a handful of kernel launches instead of dozens. Outputs are padded to the action dimension; the padding
+weights of the critics start at 0, receive no gradient and stay 0.
+
+    net = ActorCritic(nobs=60, nact=2, hidden=(64, 64), device="cpu", generator=torch.Generator())
+    action, logp, values = net.act(obs, noise)          # (b, 2), (b,), (b, 2)
+
+`backward` is written out by hand: with 64 wide layers and minibatches of 64, autograd's bookkeeping costs
+several times the arithmetic. `ActorCritic.forward` works on any `(k, p)` buffer, also one that requires
+gradients, which is how the tests check `backward` and how second-order methods differentiate.
+
+A policy on images would put an encoder in front of `forward`; everything else here takes `(b, nobs)` features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+ACTOR, REWARD_CRITIC, COST_CRITIC = range(3)
+ALL = slice(0, 3)
+ACTOR_ONLY = slice(0, 1)
+CRITICS = slice(1, 3)
+LOG_2PI = math.log(2 * math.pi)
+
+
+class ActorCritic:
+    """Diagonal Gaussian policy with state-independent spread, and two critics."""
+
+    def __init__(
+        self, nobs: int, nact: int, hidden: Sequence[int], device: str | torch.device, generator: torch.Generator
+    ) -> None:
+        """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with `log_std` 0; drawn on the CPU."""
+        self.nobs, self.nact, self.hidden = nobs, nact, tuple(hidden)
+        sizes = (nobs, *self.hidden, nact)
+        self._shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        nparam = sum(i * o + o for i, o in self._shapes) + nact
+        params = torch.zeros(3, nparam)
+        for weight, bias in self.split(params):
+            bound = 1 / math.sqrt(weight.shape[1])
+            weight.uniform_(-bound, bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
+        head_weight, head_bias = self.split(params)[-1]
+        head_weight[CRITICS, :, 1:] = 0
+        head_bias[CRITICS, :, 1:] = 0
+        self.params = params.to(device)
+        self.grads = torch.zeros_like(self.params)
+        self.layers = self.split(self.params)
+        self.grad_layers = self.split(self.grads)
+        self.log_std = self.params[ACTOR, -nact:]
+        self.log_std_grad = self.grads[ACTOR, -nact:]
+
+    @property
+    def device(self) -> torch.device:
+        return self.params.device
+
+    def split(self, params: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """View a buffer `(k, p)` as the layers' weights `(k, in, out)` and biases `(k, 1, out)`."""
+        layers, at, k = [], 0, params.shape[0]
+        for i, o in self._shapes:
+            weight = params[:, at : at + i * o].view(k, i, o)
+            bias = params[:, at + i * o : at + i * o + o].view(k, 1, o)
+            layers.append((weight, bias))
+            at += i * o + o
+        return layers
+
+    def forward(self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None) -> list[Tensor]:
+        """Return input, hidden activations and output `(k, b, nact)` of the networks `rows` for obs `(b, nobs)`."""
+        layers = self.layers if layers is None else layers
+        k = layers[0][0][rows].shape[0]
+        acts = [obs.expand(k, *obs.shape)]
+        for weight, bias in layers[:-1]:
+            acts.append(torch.baddbmm(bias[rows], acts[-1], weight[rows]).tanh())
+        weight, bias = layers[-1]
+        acts.append(torch.baddbmm(bias[rows], acts[-1], weight[rows]))
+        return acts
+
+    def backward(self, acts: list[Tensor], grad_out: Tensor, rows: slice = ALL) -> None:
+        """Write the gradients of weights and biases into `grads[rows]`; `grad_out` is `(k, b, nact)`.
+
+        `log_std` does not pass through the MLP: the caller writes `log_std_grad`.
+        """
+        delta = grad_out
+        for i in range(len(self.layers) - 1, -1, -1):
+            grad_weight, grad_bias = self.grad_layers[i]
+            torch.bmm(acts[i].mT, delta, out=grad_weight[rows])
+            torch.sum(delta, 1, keepdim=True, out=grad_bias[rows])
+            if i:
+                delta = torch.bmm(delta, self.layers[i][0][rows].mT)
+                delta = torch.ops.aten.tanh_backward(delta, acts[i])
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample actions `(b, nact)` with standard normal `noise`; also log-probs `(b,)` and values `(b, 2)`."""
+        out = self.forward(obs)[-1]
+        action = out[ACTOR] + self.log_std.exp() * noise
+        logp = -0.5 * (noise * noise).sum(1) - self.log_std.sum() - 0.5 * self.nact * LOG_2PI
+        return action, logp, out[CRITICS, :, 0].T
+
+    @torch.no_grad()
+    def mean(self, obs: Tensor) -> Tensor:
+        """Mean actions `(b, nact)` for normalised observations `(b, nobs)`."""
+        return self.forward(obs, ACTOR_ONLY)[-1][0]
+
+    @torch.no_grad()
+    def values(self, obs: Tensor) -> Tensor:
+        """Reward and cost values `(b, 2)` for normalised observations `(b, nobs)`."""
+        return self.forward(obs, CRITICS)[-1][:, :, 0].T
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"params": self.params.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.params.copy_(state["params"])
+
+
+def gaussian_logp(action: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities `(b,)` of actions `(b, u)` and the standardised residuals `z = (a - mean) / std`."""
+    z = (action - mean) * (-log_std).exp()
+    logp = (z * z).sum(1).mul_(-0.5).sub_(log_std.sum() + 0.5 * action.shape[1] * LOG_2PI)
+    return logp, z
+
+
+def gaussian_logp_backward(z: Tensor, log_std: Tensor, grad_logp: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients on mean `(b, u)` and log_std `(u,)`: d logp/d mean = z/std, d logp/d log_std = z^2 - 1."""
+    weight = grad_logp.unsqueeze(1)
+    return z * weight * (-log_std).exp(), ((z * z - 1) * weight).sum(0)
+
+
+def gaussian_kl(mean: Tensor, log_std: Tensor, new_mean: Tensor, new_log_std: Tensor) -> Tensor:
+    """KL(old || new) `(b,)` of diagonal Gaussians, summed over action dimensions."""
+    ratio = (2 * (log_std - new_log_std)).exp()
+    shift = (mean - new_mean) ** 2 * (-2 * new_log_std).exp()
+    return 0.5 * (ratio + shift - 1 - 2 * (log_std - new_log_std)).sum(1)

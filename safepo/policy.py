@@ -1,0 +1,112 @@
+"""A trained policy without its trainer: numpy observations in, numpy actions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safepo import checkpoint
+from safepo.envs import VectorEnv, action_map
+from safepo.errors import UserError
+from safepo.networks import ActorCritic
+from safepo.normalize import ObsNormalizer
+
+
+class Policy:
+    """Actor with frozen observation statistics.
+
+    Takes raw observations, as the environment returns them, and gives actions in the environment's own range
+    (mapped affinely from [-1, 1] and not clipped, exactly as in training).
+    """
+
+    def __init__(self, net: ActorCritic, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0) -> None:
+        self.net, self.normalizer, self.env = net, normalizer, env
+        self._middle, self._half = action_map(np.asarray(env["action_low"]), np.asarray(env["action_high"]))
+        self._noise = torch.Generator().manual_seed(seed)
+
+    @classmethod
+    def load(cls, run: str | Path, device: str = "cpu") -> Policy:
+        """Load from a run directory (latest checkpoint) or a checkpoint file; no code in the file is executed."""
+        return cls.from_state(checkpoint.load(checkpoint.resolve(run)), device)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], device: str = "cpu") -> Policy:
+        """Build from a loaded checkpoint."""
+        env, hidden = state["env"], state["config"]["settings"]["hidden"]
+        net = ActorCritic(env["nobs"], env["nact"], hidden, device, torch.Generator())
+        net.load_state_dict(state["algorithm"]["net"])
+        normalizer = ObsNormalizer(env["nobs"])
+        normalizer.load_state_dict(state["collector"]["normalizer"])
+        return cls(net, normalizer, env)
+
+    @property
+    def env_id(self) -> str:
+        return self.env["id"]
+
+    def seed(self, seed: int) -> None:
+        """Restart the stream that stochastic actions are drawn from."""
+        self._noise.manual_seed(seed)
+
+    def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
+        """Actions `(u,)` for an observation `(o,)`, or `(b, u)` for a batch `(b, o)`."""
+        obs = np.asarray(obs, dtype=np.float64)
+        nobs = self.env["nobs"]
+        if obs.ndim not in (1, 2) or obs.shape[-1] != nobs:
+            raise ValueError(f"obs must have shape ({nobs},) or (b, {nobs}), got {obs.shape}")
+        normalized = torch.from_numpy(self.normalizer(np.atleast_2d(obs))).to(self.net.device)
+        if deterministic:
+            action = self.net.mean(normalized)
+        else:
+            noise = torch.randn(len(normalized), self.net.nact, generator=self._noise)
+            action = self.net.act(normalized, noise.to(self.net.device))[0]
+        result = self._middle + self._half * action.cpu().numpy().astype(np.float64)
+        return result[0] if obs.ndim == 1 else result
+
+
+class RandomPolicy:
+    """Uniform actions in the range that training starts from: the baseline of every report."""
+
+    def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
+        self.env = env
+        self._middle, self._half = action_map(np.asarray(env["action_low"]), np.asarray(env["action_high"]))
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def env_id(self) -> str:
+        return self.env["id"]
+
+    def seed(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
+        """Actions for `obs` `(o,)` or `(b, o)`; `deterministic` has no meaning here."""
+        shape = (*np.asarray(obs).shape[:-1], len(self._half))
+        return self._middle + self._half * self._rng.uniform(-1, 1, shape)
+
+
+def describe(env: VectorEnv) -> dict[str, Any]:
+    """What a checkpoint remembers of its environment."""
+    return {
+        "id": env.id,
+        "nobs": env.nobs,
+        "nact": env.nact,
+        "action_low": env.action_low,
+        "action_high": env.action_high,
+    }
+
+
+def check_env(saved: dict[str, Any], env: VectorEnv) -> None:
+    """Refuse an environment that differs from the one in a checkpoint, naming both."""
+    here = describe(env)
+    same = all(np.array_equal(saved[key], here[key]) for key in here)
+    if not same:
+        raise UserError(f"the checkpoint was trained on {_sentence(saved)}; it does not fit {_sentence(here)}")
+
+
+def _sentence(env: dict[str, Any]) -> str:
+    low, high = np.asarray(env["action_low"]), np.asarray(env["action_high"])
+    return f"{env['id']} (observation ({env['nobs']},), action ({env['nact']},) in [{low.min():g}, {high.max():g}])"

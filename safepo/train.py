@@ -1,0 +1,348 @@
+"""The training loop: collect, estimate, update, log, save. One for all on-policy algorithms."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from safepo import checkpoint
+from safepo.algorithms import algorithm_info
+from safepo.algorithms.base import Algorithm, Problem
+from safepo.config import Config, config_from_dict, make_config
+from safepo.envs import VectorEnv
+from safepo.errors import UserError
+from safepo.evaluate import both_modes, write_json
+from safepo.logger import ConsoleWriter, CSVWriter, TensorBoardWriter, WandbWriter, Writer, check_wandb
+from safepo.normalize import ObsNormalizer
+from safepo.policy import Policy, check_env, describe
+from safepo.rollout import Collector, make_batch
+
+
+class Interrupted(Exception):
+    """Training stopped at an epoch's end on request; a checkpoint was written."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The seed tree: every consumer of randomness has its own branch, so logging or evaluating changes nothing."""
+
+    init: int
+    noise: int
+    shuffle: int
+    env: int
+    resume: int
+    evaluation: int
+
+    @classmethod
+    def of(cls, seed: int) -> Seeds:
+        children = np.random.SeedSequence(seed).spawn(6)
+        # 31 bits: environments add their index to it.
+        return cls(*(int(child.generate_state(1)[0]) >> 1 for child in children))
+
+
+class Trainer:
+    """Everything that changes during training, and one epoch of it."""
+
+    def __init__(self, config: Config) -> None:
+        run = config.run
+        torch.set_num_threads(run.torch_threads)
+        self.config, self.seeds = config, Seeds.of(run.seed)
+        self.device = pick_device(run.device)
+        self.env = VectorEnv(run.env_id, run.num_envs)
+        problem = Problem(self.env.nobs, self.env.nact, run.cost_limit, self.device)
+        kind, _ = algorithm_info(config.algorithm).load()
+        self.algorithm: Algorithm[Any] = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
+        noise = torch.Generator().manual_seed(self.seeds.noise)
+        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs), noise)
+        self.epoch, self.seconds = 0, 0.0
+
+    @property
+    def step(self) -> int:
+        """Environment steps taken."""
+        return self.epoch * self.config.run.epoch_steps
+
+    def start(self) -> None:
+        """Start the first episodes."""
+        self.collector.reset(self.seeds.env)
+
+    def run_epoch(self) -> dict[str, float]:
+        """Collect one epoch, improve the policy; returns the metrics of both."""
+        run, started = self.config.run, time.perf_counter()
+        data = self.collector.collect(self.algorithm.net, run.horizon)
+        episode = self.collector.stats.close_epoch()
+        collected = time.perf_counter()
+        batch, values = make_batch(
+            data, self.config.settings, episode["ep/cost"], self.epoch / run.nepoch, self.algorithm.net.device
+        )
+        losses = self.algorithm.update(batch)
+        updated = time.perf_counter()
+        self.epoch += 1
+        self.seconds += updated - started
+        return {
+            **episode,
+            "ep/count": self.collector.stats.nepisode,
+            **losses,
+            **values,
+            "train/epoch": self.epoch,
+            "time/rollout": collected - started,
+            "time/update": updated - collected,
+            "time/total": self.seconds,
+            "time/steps_per_s": run.epoch_steps / (updated - started),
+        }
+
+    def evaluate(self) -> dict[str, Any]:
+        """Deterministic and stochastic episodes of a frozen copy of the policy in environments of their own."""
+        run = self.config.run
+        policy = Policy(self.algorithm.net, self.collector.normalizer.copy(), describe(self.env))
+        return both_modes(policy, run.env_id, run.eval_episodes, self.seeds.evaluation)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "env": describe(self.env),
+            "algorithm": self.algorithm.state_dict(),
+            "collector": self.collector.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Restore; returns False if the environment could not be restored and fresh episodes were started."""
+        check_env(state["env"], self.env)
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.algorithm.load_state_dict(state["algorithm"])
+        return self.collector.load_state_dict(state["collector"], (self.seeds.resume + self.step) % 2**31)
+
+    def close(self) -> None:
+        self.env.close()
+
+
+def train(
+    algorithm: str, *, preset: str | None = None, config_file: str | Path | None = None, **settings: Any
+) -> Path:
+    """Train and return the run directory; `settings` are the fields that `safepo train ALGORITHM --help` lists."""
+    return start(make_config(algorithm, preset=preset, file=config_file, **settings))
+
+
+def start(config: Config) -> Path:
+    """Train from scratch in a new run directory; returns it."""
+    if config.run.wandb:
+        check_wandb()
+    refuse_existing(config.run_dir())
+    check_writable(config.run_dir())
+    trainer = Trainer(config)
+    try:
+        trainer.start()
+        run_dir = create_run_dir(config, trainer)
+        _loop(trainer, run_dir, resumed=False)
+    finally:
+        trainer.close()
+    return run_dir
+
+
+def resume(run: str | Path) -> Path:
+    """Continue an interrupted or killed run from its latest checkpoint."""
+    run_dir = Path(run)
+    if not run_dir.is_dir():
+        raise UserError(f"run {str(run)!r} is not a run directory")
+    state = checkpoint.load(checkpoint.latest(run_dir))
+    config = config_from_dict(state["config"])
+    trainer = Trainer(config)
+    try:
+        exact = trainer.load_state_dict(state)
+        if trainer.epoch >= config.run.nepoch:
+            raise UserError(f"run {str(run)!r} is finished ({trainer.step:,} steps); evaluate it with `safepo eval {run}`")
+        if not exact:
+            print(f"{config.run.env_id} cannot save its state: resuming with fresh episodes, not bit-identically")
+        _loop(trainer, run_dir, resumed=True)
+    finally:
+        trainer.close()
+    return run_dir
+
+
+def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
+    """Epochs until the end, or until an interrupt asks to stop."""
+    config, run = trainer.config, trainer.config.run
+    total = run.nepoch * run.epoch_steps
+    console = ConsoleWriter(f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit)
+    writers: list[Writer] = [
+        CSVWriter(run_dir / "metrics.csv", trainer.step),
+        TensorBoardWriter(run_dir / "tb", trainer.step if resumed else None),
+        console,
+    ]
+    if run.wandb:
+        writers.append(WandbWriter(run_dir, config.to_dict()))
+    write_json(run_dir / "status.json", {"status": "running", "pid": os.getpid()})
+    try:
+        with StopRequest(console.note) as stop:
+            while trainer.epoch < run.nepoch:
+                metrics = trainer.run_epoch()
+                last = trainer.epoch == run.nepoch
+                if run.eval_every and trainer.epoch % run.eval_every == 0 and not last and run.eval_episodes:
+                    metrics |= flatten(trainer.evaluate())
+                for writer in writers:
+                    writer.write(trainer.step, metrics)
+                if last or stop.requested or trainer.epoch % run.checkpoint_every == 0:
+                    checkpoint.save(checkpoint.path_of(run_dir, trainer.epoch), trainer.state_dict())
+                if stop.requested and not last:
+                    write_json(run_dir / "status.json", {"status": "interrupted", "step": trainer.step})
+                    raise Interrupted(f"stopped after {trainer.step:,} steps; continue with `safepo resume {run_dir}`")
+        _finish(trainer, run_dir, console)
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
+    """Final evaluation and the mark that the run is complete."""
+    run = trainer.config.run
+    if run.eval_episodes:
+        result = trainer.evaluate()
+        plain = {"checkpoint": checkpoint.path_of(run_dir, trainer.epoch).name, "step": trainer.step}
+        write_json(run_dir / "eval.json", {**plain, "cost_limit": run.cost_limit, **result})
+        for mode, r in result.items():
+            console.note(
+                f"{mode} evaluation over {r['episodes']} episodes: return {r['return']['mean']:.2f} "
+                f"+- {r['return']['stderr']:.2f}, cost {r['cost']['mean']:.2f} +- {r['cost']['stderr']:.2f} "
+                f"(limit {run.cost_limit:g})"
+            )
+    write_json(run_dir / "status.json", {"status": "finished", "step": trainer.step})
+
+
+def flatten(result: dict[str, Any]) -> dict[str, float]:
+    """Evaluation result as metrics: `eval/return`, `eval_stochastic/return`, ..."""
+    prefix = {"deterministic": "eval", "stochastic": "eval_stochastic"}
+    return {
+        f"{prefix[mode]}/{name}": value["mean"]
+        for mode, r in result.items()
+        for name, value in r.items()
+        if isinstance(value, dict)
+    }
+
+
+class StopRequest:
+    """Turns the first SIGINT or SIGTERM into "stop at the end of the epoch"; the second acts at once."""
+
+    def __init__(self, note: Any) -> None:
+        self.requested, self._note = False, note
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._handle)
+        except ValueError:  # not in the main thread: no handlers there
+            pass
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+        self._note("stopping at the end of this epoch; once more to stop now (then resume from the last checkpoint)")
+
+    def _restore(self) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *exc: object) -> None:
+        self._restore()
+
+
+def pick_device(name: str) -> str:
+    """Resolve `auto`, and refuse a device that torch cannot use here."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]} (accepted: auto, cpu, cuda, cuda:N)") from None
+    return name
+
+
+def refuse_existing(run_dir: Path) -> None:
+    """Never write over a run."""
+    if not run_dir.exists():
+        return
+    status = run_status(run_dir)
+    hint = (
+        "use another --seed, or delete it"
+        if status == "finished"
+        else f"continue it with `safepo resume {run_dir}`, or delete it"
+    )
+    raise UserError(f"run {run_dir} exists and is {status}; {hint}")
+
+
+def run_status(run_dir: Path) -> str:
+    """finished, running or interrupted (a killed run is interrupted)."""
+    try:
+        status = json.loads((run_dir / "status.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return "interrupted"
+    if status["status"] == "running" and not _alive(status["pid"]):
+        return "interrupted"
+    return status["status"]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def check_writable(run_dir: Path) -> None:
+    """Refuse a log folder that cannot be written before anything is computed."""
+    try:
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        probe = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"log_dir: cannot write to {run_dir.parent} ({error.strerror})") from None
+
+
+def create_run_dir(config: Config, trainer: Trainer) -> Path:
+    """Build the directory with its first checkpoint beside its place, then rename: it never exists half-made."""
+    run_dir = config.run_dir()
+    beside = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.partial")
+    try:
+        beside.mkdir(parents=True)
+        write_json(beside / "config.json", config.to_dict())
+        write_json(beside / "versions.json", versions(trainer.device))
+        write_json(beside / "status.json", {"status": "running", "pid": os.getpid()})
+        checkpoint.save(checkpoint.path_of(beside, 0), trainer.state_dict())
+        os.rename(beside, run_dir)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        refuse_existing(run_dir)
+        raise UserError(f"cannot create run {run_dir}: {error.strerror}") from None
+    return run_dir
+
+
+def versions(device: str) -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    for name in ("torch", "numpy", "gymnasium", "mujoco"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    from safepo import __version__
+
+    return {**found, "safepo": __version__}
