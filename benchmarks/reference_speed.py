@@ -1,0 +1,78 @@
+"""Speed of the reference suite; run by a Python that has it, never by ours.
+
+    python3.10 -m venv reference && reference/bin/pip install safety-gymnasium==1.0.0
+    python benchmarks/speed.py --reference-python reference/bin/python
+
+That one install line resolves everything (seen: gymnasium 0.28.1, gymnasium-robotics 1.2.2, mujoco 2.3.3,
+numpy 1.23.5, pygame 2.1.0). Python 3.10 is needed: on 3.11 the package does not import.
+
+Run alone it measures the ids on its command line and prints a JSON line for each:
+
+    reference/bin/python benchmarks/reference_speed.py SafetyPointGoal1-v0 --episodes 3
+
+`--serve` reads one id per line from stdin and answers with one JSON line, so that speed.py can alternate both suites.
+A measured episode is one reset plus random actions until the episode ends; the first reset of an id is not measured
+(it reads meshes and textures from a cold disk cache).
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+_answers = sys.stdout
+with contextlib.redirect_stdout(sys.stderr):
+    import safety_gymnasium
+
+_envs = {}
+
+
+def measure(env_id: str, seed: int) -> dict:
+    """Time one episode of random actions: seconds in `reset`, seconds in `step`, number of steps."""
+    if env_id not in _envs:
+        _envs.clear()  # one compiled model at a time
+        _envs[env_id] = safety_gymnasium.make(env_id)
+        _envs[env_id].reset(seed=0)
+    env = _envs[env_id]
+    env.action_space.seed(seed)
+    limit = env.spec.max_episode_steps or 1000
+    actions = [env.action_space.sample() for _ in range(limit)]
+    start = time.perf_counter()
+    env.reset(seed=seed)
+    reset_s = time.perf_counter() - start
+    steps = 0
+    start = time.perf_counter()
+    for action in actions:
+        _, _, _, terminated, truncated, _ = env.step(action)
+        steps += 1
+        if terminated or truncated:
+            break
+    step_s = time.perf_counter() - start
+    return {"env_id": env_id, "seed": seed, "reset_s": reset_s, "step_s": step_s, "steps": steps}
+
+
+def answer(result: dict) -> None:
+    _answers.write(json.dumps(result) + "\n")
+    _answers.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed of safety-gymnasium 1.0.0, one environment, one process.")
+    parser.add_argument("ids", nargs="*")
+    parser.add_argument("--episodes", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help="read ids from stdin, answer with JSON lines")
+    args = parser.parse_args()
+    if args.serve:
+        for count, line in enumerate(sys.stdin):
+            answer(measure(line.strip(), seed=count))
+        return
+    for env_id in args.ids:
+        for episode in range(args.episodes):
+            answer(measure(env_id, seed=episode))
+
+
+if __name__ == "__main__":
+    main()
