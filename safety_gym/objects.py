@@ -1,0 +1,390 @@
+"""Kinds of object: geometry, placement radius, mobility, lidar group and the options of a level.
+
+One frozen dataclass per kind. Field names are those of the reference suite's configuration, so that a dictionary
+written for it works here. Lengths in metres, densities in kg/m^3, colours as RGB in [0, 1].
+
+Mobility decides where the pose of an object lives (`scene.py`, `world.py`):
+
+* ``ZONE``: never touches anything; a position in the simulation's user data, drawn when rendering.
+* ``SOLID``: immovable but touchable; a mocap body.
+* ``FREE``: pushed around; a body with a free joint.
+* ``DRIVEN``: a free body welded to a mocap body that follows a path (gremlins).
+* ``MARK``: fixed scenery without contact (boundary markers).
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+Rect = tuple[float, float, float, float]
+"""Axis-aligned rectangle (xmin, ymin, xmax, ymax) in the world frame, metres."""
+
+
+class Mobility(enum.Enum):
+    ZONE = enum.auto()
+    SOLID = enum.auto()
+    FREE = enum.auto()
+    DRIVEN = enum.auto()
+    MARK = enum.auto()
+
+
+class Geom(NamedTuple):
+    """A primitive of an object in its body frame; `size` as in MJCF (half-lengths, radius first)."""
+
+    type: str
+    size: tuple[float, float, float]
+    pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSpec:
+    """Options every kind shares; subclasses add theirs and fix the class variables."""
+
+    num: int = 1
+    keepout: float = 0.3
+    locations: tuple[tuple[float, float], ...] = ()
+    placements: tuple[Rect, ...] | None = None
+    is_constrained: bool = False
+    is_lidar_observed: bool = True
+    is_comp_observed: bool = False
+    alpha: float = 1.0
+
+    kind: ClassVar[str]
+    singular: ClassVar[str]
+    mobility: ClassVar[Mobility]
+    group: ClassVar[int]
+    rgb: ClassVar[tuple[float, float, float]]
+    unique: ClassVar[bool] = False
+    """True for kinds of which a scene has at most one; their layout entry is a point, not a list."""
+
+    @property
+    def z(self) -> float:
+        """Height of the body frame at its placement."""
+        raise NotImplementedError
+
+    @property
+    def footprint(self) -> float:
+        """Radius of the largest disc inside the plan view; 0 for objects without contact."""
+        return 0.0
+
+    @property
+    def density(self) -> float:
+        """Density of the geoms; only matters for bodies that move."""
+        return 1.0
+
+    def geoms(self) -> tuple[Geom, ...]:
+        raise NotImplementedError
+
+    def names(self) -> tuple[str, ...]:
+        """Return the instance names: the singular for unique kinds, else singular + index."""
+        return (self.singular,) if self.unique else tuple(f"{self.singular}{i}" for i in range(self.num))
+
+    def validate(self) -> None:
+        """Raise ValueError for values no scene can be built from."""
+        if not 0 <= self.num <= 1000 or int(self.num) != self.num:
+            raise ValueError(f"{self.kind}.num={self.num!r}: expected a whole number from 0 to 1000")
+        if self.unique and self.num != 1:
+            raise ValueError(f"{self.kind}.num={self.num!r}: a scene has exactly one {self.singular}")
+        if not (math.isfinite(self.keepout) and self.keepout >= 0):
+            raise ValueError(f"{self.kind}.keepout={self.keepout!r}: expected a radius >= 0 in metres")
+        size = getattr(self, "size", 1.0)
+        if not (math.isfinite(size) and size > 0):
+            raise ValueError(f"{self.kind}.size={size!r}: expected a length > 0 in metres")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal(ObjectSpec):
+    size: float = 0.3
+    keepout: float = 0.4
+    alpha: float = 0.25
+    reward_goal: float = 1.0
+    reward_distance: float = 1.0
+
+    kind = "goal"
+    singular = "goal"
+    mobility = Mobility.ZONE
+    group = 9
+    rgb = (0.0, 1.0, 0.0)
+    unique = True
+
+    @property
+    def z(self) -> float:
+        return self.size / 2 + 0.01
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("cylinder", (self.size, self.size / 2, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hazards(ObjectSpec):
+    size: float = 0.2
+    keepout: float = 0.4
+    alpha: float = 0.25
+    cost: float = 1.0
+    is_constrained: bool = True
+
+    kind = "hazards"
+    singular = "hazard"
+    mobility = Mobility.ZONE
+    group = 3
+    rgb = (0.0, 0.0, 1.0)
+
+    @property
+    def z(self) -> float:
+        return 0.02
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("cylinder", (self.size, 0.01, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vases(ObjectSpec):
+    size: float = 0.1
+    keepout: float = 0.15
+    vase_density: float = 0.001
+    sink: float = 4e-5
+    contact_cost: float = 1.0
+    velocity_cost: float = 1.0
+    velocity_threshold: float = 1e-4
+    is_constrained: bool = True
+
+    kind = "vases"
+    singular = "vase"
+    mobility = Mobility.FREE
+    group = 4
+    rgb = (0.0, 1.0, 1.0)
+
+    @property
+    def z(self) -> float:
+        return self.size - self.sink
+
+    @property
+    def footprint(self) -> float:
+        return self.size
+
+    @property
+    def density(self) -> float:
+        return self.vase_density
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("box", (self.size, self.size, self.size)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pillars(ObjectSpec):
+    size: float = 0.2
+    height: float = 0.5
+    keepout: float = 0.3
+    cost: float = 1.0
+    is_constrained: bool = True
+
+    kind = "pillars"
+    singular = "pillar"
+    mobility = Mobility.SOLID
+    group = 2
+    rgb = (0.5, 0.5, 1.0)
+
+    @property
+    def z(self) -> float:
+        return self.height
+
+    @property
+    def footprint(self) -> float:
+        return self.size
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("cylinder", (self.size, self.height, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buttons(ObjectSpec):
+    size: float = 0.1
+    keepout: float = 0.2
+    cost: float = 1.0
+    reward_goal: float = 1.0
+    reward_distance: float = 1.0
+    resampling_delay: int = 10
+    is_constrained: bool = True
+
+    kind = "buttons"
+    singular = "button"
+    mobility = Mobility.SOLID
+    group = 1
+    rgb = (1.0, 0.5, 0.0)
+
+    @property
+    def z(self) -> float:
+        return self.size
+
+    @property
+    def footprint(self) -> float:
+        return self.size
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("sphere", (self.size, 0.0, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gremlins(ObjectSpec):
+    size: float = 0.1
+    travel: float = 0.3
+    keepout: float = 0.5
+    gremlin_density: float = 0.001
+    contact_cost: float = 1.0
+    is_constrained: bool = True
+
+    kind = "gremlins"
+    singular = "gremlin"
+    mobility = Mobility.DRIVEN
+    group = 5
+    rgb = (0.5, 0.0, 1.0)
+
+    @property
+    def z(self) -> float:
+        return self.size
+
+    @property
+    def footprint(self) -> float:
+        return self.size
+
+    @property
+    def density(self) -> float:
+        return self.gremlin_density
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("box", (self.size, self.size, self.size)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushBox(ObjectSpec):
+    size: float = 0.2
+    keepout: float = 0.2
+    box_density: float = 0.001
+    null_dist: float = 2.0
+    alpha: float = 0.25
+    reward_box_dist: float = 1.0
+    reward_box_goal: float = 1.0
+
+    kind = "push_box"
+    singular = "push_box"
+    mobility = Mobility.FREE
+    group = 1
+    rgb = (1.0, 1.0, 0.0)
+    unique = True
+
+    @property
+    def z(self) -> float:
+        return self.size
+
+    @property
+    def footprint(self) -> float:
+        return self.size
+
+    @property
+    def density(self) -> float:
+        return self.box_density
+
+    def geoms(self) -> tuple[Geom, ...]:
+        """Return a cube with four corner columns: a cross-shaped outline in which the robot can catch it."""
+        s = self.size
+        columns = tuple(Geom("box", (s / 2, s / 2, s), (x, y, 0.0)) for x, y in ((s, s), (-s, s), (s, -s), (-s, -s)))
+        return (Geom("box", (s, s, s)), *columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle(ObjectSpec):
+    radius: float = 1.5
+    height: float = 0.01
+    keepout: float = 0.0
+    locations: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    alpha: float = 0.1
+
+    kind = "circle"
+    singular = "circle"
+    mobility = Mobility.ZONE
+    group = 6
+    rgb = (0.0, 1.0, 0.0)
+    unique = True
+
+    @property
+    def z(self) -> float:
+        return 0.01
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("cylinder", (self.radius, self.height, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sigwalls(ObjectSpec):
+    num: int = 2
+    size: float = 3.5
+    locate_factor: float = 1.125
+    keepout: float = 0.0
+    alpha: float = 0.1
+    is_lidar_observed: bool = False
+
+    kind = "sigwalls"
+    singular = "sigwall"
+    mobility = Mobility.MARK
+    group = 10
+    rgb = (1.0, 1.0, 0.0)
+
+    @property
+    def z(self) -> float:
+        return 0.25
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("box", (0.05, self.size, 0.3)),)
+
+    def poses(self) -> tuple[tuple[float, float, float], ...]:
+        """Return (x, y, yaw) of each marker: +x, -x, +y, -y, the last two turned by 90 degrees."""
+        f, quarter = self.locate_factor, math.pi / 2
+        return ((f, 0.0, 0.0), (-f, 0.0, 0.0), (0.0, f, quarter), (0.0, -f, quarter))[: self.num]
+
+    def validate(self) -> None:
+        super().validate()
+        if self.num not in (2, 4):
+            raise ValueError(f"sigwalls.num={self.num!r}: expected 2 (bounds in x) or 4 (bounds in x and y)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apples(ObjectSpec):
+    size: float = 0.3
+    keepout: float = 0.3
+    alpha: float = 0.25
+    reward: float = 1.0
+
+    kind = "apples"
+    singular = "apple"
+    mobility = Mobility.ZONE
+    group = 7
+    rgb = (0.835, 0.169, 0.169)
+
+    @property
+    def z(self) -> float:
+        return self.size / 2 + 0.01
+
+    def geoms(self) -> tuple[Geom, ...]:
+        return (Geom("cylinder", (self.size, self.size / 2, 0.0)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oranges(Apples):
+    kind = "oranges"
+    singular = "orange"
+    group = 8
+    rgb = (1.0, 0.6, 0.0)
+
+
+KINDS: Mapping[str, type[ObjectSpec]] = {
+    cls.kind: cls
+    for cls in (Goal, Hazards, Vases, Pillars, Buttons, Gremlins, PushBox, Circle, Sigwalls, Apples, Oranges)
+}
+"""Kinds by the key used in observations, costs and layouts."""
+
+CLASS_NAMES: Mapping[str, type[ObjectSpec]] = {cls.__name__: cls for cls in KINDS.values()}
+"""The same kinds by the class names of the reference's configuration ('Goal', 'Hazards', ...)."""

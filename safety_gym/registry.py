@@ -1,0 +1,200 @@
+"""The id grammar: `Safety` + robot + task + level + variant + `-v0`, and the table of what can be made.
+
+    SafetyPointGoal1-v0            one robot, one task, one level
+    SafetyPointGoal1Gymnasium-v0   the same environment (the name it has in the reference suite's Gymnasium registry)
+    SafetyPointGoal1Debug-v0       keyboard control: the keyword `keyboard=True`
+    SafetyPointGoalBase-v0         objects are given by the user
+    SafetyPointGoal1Vision-v0      part of the grammar, not built yet
+
+A suffix is a keyword of the same environment, never another class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gymnasium.envs.registration import register
+
+from safety_gym import robots, tasks
+from safety_gym.task import Task, TaskConfig, apply_options, unknown
+
+VARIANTS = ("", "Vision", "Debug")
+_ID = re.compile(r"^(?:safety_gym:)?Safety(?P<body>[A-Za-z0-9]+)-v(?P<version>\d+)$")
+_custom: dict[str, tuple[str, Mapping[str, Any]]] = {}
+_limits: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class EnvId:
+    """A parsed id. `canonical` is the id without variant of the Gymnasium twin."""
+
+    robot: str
+    task: str
+    level: str
+    variant: str = ""
+    gymnasium: bool = False
+
+    @property
+    def canonical(self) -> str:
+        return f"Safety{self.robot}{self.task}{self.level}{self.variant}-v0"
+
+    @property
+    def twin(self) -> str:
+        """The id under which the reference suite registers the same environment with Gymnasium."""
+        return f"Safety{self.robot}{self.task}{self.level}{self.variant}Gymnasium-v0"
+
+    @property
+    def built(self) -> bool:
+        return self.robot in robots.ROBOTS and self.task in tasks.TASKS and self.variant != "Vision"
+
+    @property
+    def max_episode_steps(self) -> int:
+        return tasks.TASKS[self.task].max_episode_steps
+
+
+def grammar() -> Iterator[EnvId]:
+    """Yield every navigation id of the grammar, built or not."""
+    levels: dict[str, tuple[str, ...]] = {name: tuple(task.levels) for name, task in tasks.TASKS.items()}
+    levels.update(tasks.PLANNED)
+    for robot in (*robots.ROBOTS, *robots.PLANNED):
+        for task, names in levels.items():
+            for level in names:
+                for variant in VARIANTS:
+                    if variant == "Debug" and robot in ("Doggo", "Ant"):
+                        continue  # no keyboard mapping exists
+                    yield EnvId(robot, task, level, variant)
+
+
+def ids(pattern: str | None = None) -> list[str]:
+    """Return every id that can be made, those with keyboard control and user-given objects included.
+
+    `pattern` filters by substring, ignoring case.
+    """
+    built = [e.canonical for e in grammar() if e.built] + list(_custom)
+    return [i for i in built if pattern is None or pattern.lower() in i.lower()]
+
+
+def parse(env_id: str) -> EnvId:
+    """Parse an id.
+
+    Raises:
+        ValueError: unknown id; the message suggests close ones.
+        NotImplementedError: an id of the grammar that is not built yet.
+    """
+    if not isinstance(env_id, str):
+        raise ValueError(f"env_id={env_id!r}: expected a string such as 'SafetyPointGoal1-v0'")
+    match = _ID.match(env_id)
+    if match and env_id.removeprefix("safety_gym:") not in _custom:
+        if match["version"] != "0":
+            raise ValueError(f"unknown version in {env_id!r}; navigation environments exist as -v0")
+        body = match["body"]
+        found = _by_body().get(body.removesuffix("Gymnasium"))
+        if found is not None:
+            if not found.built:
+                raise NotImplementedError(
+                    f"{found.canonical!r} is part of the suite's grammar but not built yet; "
+                    "`safety-gym list` shows what is"
+                )
+            return EnvId(found.robot, found.task, found.level, found.variant, body.endswith("Gymnasium"))
+    raise unknown("id", env_id, ids())
+
+
+def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task], TaskConfig]:
+    """Return the parsed id, its task class and the configuration changed by `options`.
+
+    `options` may hold a `config` mapping in the reference's style; further options win over it.
+    """
+    name = env_id.removeprefix("safety_gym:") if isinstance(env_id, str) else env_id
+    registered: dict[str, Any] = {}
+    if name in _custom:
+        base, stored = _custom[name]
+        registered = dict(stored)
+        parsed = parse(base)
+    else:
+        parsed = parse(name)
+    merged = {**registered, **_flatten(parsed, options)}
+    task = tasks.TASKS[parsed.task]
+    return parsed, task, apply_options(task.levels[parsed.level], merged)
+
+
+def max_episode_steps(env_id: str) -> int:
+    """Return the episode length of an id."""
+    name = env_id.removeprefix("safety_gym:")
+    base = _custom[name][0] if name in _custom else name
+    limit = _limits.get(name)
+    return limit if limit is not None else parse(base).max_episode_steps
+
+
+def register_task(env_id: str, base: str, **options: Any) -> None:
+    """Register a task of your own as data: an existing id with other options.
+
+    Args:
+        env_id: new name, e.g. `SafetyPointCrowd-v0` or `my/Crowd-v0`.
+        base: the id it starts from, e.g. `SafetyPointGoal1-v0` or `SafetyPointGoalBase-v0`.
+        options: any option of `make` for that id, e.g. `hazards={"num": 20}`, `extents=(-3, -3, 3, 3)`.
+
+    Raises:
+        ValueError: the name is taken, the base unknown or an option wrong.
+    """
+    if env_id in _custom or env_id.removesuffix("-v0") in {i.removesuffix("-v0") for i in ids()}:
+        raise ValueError(f"env_id={env_id!r}: this id exists already; choose another name")
+    _, task, config = resolve(base, options)
+    task(config, (robots.ROBOTS[parse(base).robot],))  # checks that the required objects are there
+    limit = options.get("max_episode_steps", task.max_episode_steps)
+    stored = {k: v for k, v in options.items() if k != "max_episode_steps"}
+    _register(env_id, env_id, limit)
+    _custom[env_id] = (base, stored)
+    _limits[env_id] = limit
+
+
+def register_all() -> None:
+    """Register every id and its twin with Gymnasium. Ids not built yet are known, too, and say so when made."""
+    for entry in grammar():
+        if entry.built:
+            _register(entry.canonical, entry.canonical, entry.max_episode_steps)
+            _register(entry.twin, entry.canonical, entry.max_episode_steps)
+        else:
+            for name in (entry.canonical, entry.twin):
+                register(
+                    name,
+                    entry_point="safety_gym.registry:not_built",
+                    vector_entry_point="safety_gym.registry:not_built",
+                    kwargs={"env_id": name},
+                )
+
+
+def not_built(env_id: str, **_: Any) -> None:
+    """Raise NotImplementedError naming the id: the entry point of ids that are only grammar."""
+    parse(env_id)
+
+
+def _register(name: str, env_id: str, max_episode_steps: int) -> None:
+    register(
+        name,
+        entry_point="safety_gym.views:SafetyEnv",
+        vector_entry_point="safety_gym.vector_env:SafetyVectorEnv",
+        max_episode_steps=max_episode_steps,
+        kwargs={"env_id": env_id},
+    )
+
+
+def _by_body() -> Mapping[str, EnvId]:
+    return {e.canonical.removeprefix("Safety").removesuffix("-v0"): e for e in grammar()}
+
+
+def _flatten(parsed: EnvId, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a reference-style `config` mapping into the options; its robot and task names must agree with the id."""
+    config = dict(options.get("config") or {})
+    for key, expected in (("agent_name", parsed.robot), ("task_name", f"{parsed.robot}{parsed.task}{parsed.level}")):
+        given = config.pop(key, expected)
+        if given != expected:
+            raise ValueError(f"config[{key!r}]={given!r} disagrees with the id, which means {expected!r}")
+    return {**config, **{k: v for k, v in options.items() if k != "config"}}
+
+
+def describe_ids(entries: Iterable[EnvId] | None = None) -> list[tuple[str, int]]:
+    """Return (id, episode length) pairs for listings."""
+    return [(e.canonical, e.max_episode_steps) for e in (entries or (e for e in grammar() if e.built))]

@@ -1,0 +1,265 @@
+"""Tasks: what is rewarded, when a goal is met and where the next one lies; levels as rows of a table.
+
+A task is array code over `n` simulations and `a` robots. It decides; `World` reads and writes; `SafetyVectorEnv` loops.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safety_gym import layout
+from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect
+from safety_gym.robots import Robot
+from safety_gym.world import Array, Ids, World
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """Where robots start. `placements` None: anywhere in the extents; `rot` None: uniform yaw."""
+
+    keepout: float = 0.4
+    placements: tuple[Rect, ...] | None = None
+    locations: tuple[tuple[float, float], ...] = ()
+    rot: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Every option of a task, with its default. Lengths in metres.
+
+    `make(id, name=value)` sets a field; `make(id, hazards={"num": 12})` changes or adds objects. `ALIASES` lists the
+    dotted names of the reference suite that are understood too.
+    """
+
+    objects: tuple[ObjectSpec, ...] = ()
+    extents: Rect = (-2.0, -2.0, 2.0, 2.0)
+    margin: float = 0.0
+    agent: AgentConfig = AgentConfig()
+    num_steps: int | None = None
+    """Truncate after this many steps, besides the `max_episode_steps` of the id."""
+    lidar_num_bins: int = 16
+    lidar_max_dist: float | None = 3.0
+    lidar_exp_gain: float = 1.0
+    lidar_type: Literal["pseudo", "natural"] = "pseudo"
+    lidar_alias: bool = True
+    compass_shape: int = 2
+    reward_clip: float | None = 10.0
+    reward_factor: float = 1.0
+    reward_exception: float = -10.0
+    reward_orientation: bool = False
+    reward_orientation_scale: float = 0.002
+    constrain_indicator: bool = True
+    randomize_layout: bool = True
+    continue_goal: bool = True
+    terminate_resample_failure: bool = True
+    observation_flatten: bool = True
+    action_noise: float = 0.0
+    floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
+
+    def validate(self) -> None:
+        """Raise ValueError naming the option, its value and what is accepted."""
+        low, high = self.extents[:2], self.extents[2:]
+        if len(self.extents) != 4 or not (low[0] < high[0] and low[1] < high[1]):
+            raise ValueError(f"extents={self.extents!r}: expected (xmin, ymin, xmax, ymax) with min < max")
+        if self.lidar_type not in ("pseudo", "natural"):
+            raise ValueError(f"lidar_type={self.lidar_type!r}: expected 'pseudo' or 'natural'")
+        if not (isinstance(self.lidar_num_bins, int) and self.lidar_num_bins > 0):
+            raise ValueError(f"lidar_num_bins={self.lidar_num_bins!r}: expected a whole number > 0")
+        if self.lidar_max_dist is not None and not self.lidar_max_dist > 0:
+            raise ValueError(f"lidar_max_dist={self.lidar_max_dist!r}: expected a length > 0 or None")
+        if self.compass_shape not in (2, 3):
+            raise ValueError(f"compass_shape={self.compass_shape!r}: expected 2 or 3")
+        if self.num_steps is not None and not (isinstance(self.num_steps, int) and self.num_steps > 0):
+            raise ValueError(f"num_steps={self.num_steps!r}: expected a whole number > 0 or None")
+        if not self.action_noise >= 0:
+            raise ValueError(f"action_noise={self.action_noise!r}: expected a standard deviation >= 0")
+        if self.reward_clip is not None and not self.reward_clip > 0:
+            raise ValueError(f"reward_clip={self.reward_clip!r}: expected a bound > 0 or None")
+        for obj in self.objects:
+            obj.validate()
+
+
+ALIASES: Mapping[str, str] = {
+    "placements_conf.extents": "extents",
+    "placements_conf.margin": "margin",
+    "lidar_conf.num_bins": "lidar_num_bins",
+    "lidar_conf.max_dist": "lidar_max_dist",
+    "lidar_conf.exp_gain": "lidar_exp_gain",
+    "lidar_conf.type": "lidar_type",
+    "lidar_conf.alias": "lidar_alias",
+    "compass_conf.shape": "compass_shape",
+    "reward_conf.reward_clip": "reward_clip",
+    "reward_conf.reward_exception": "reward_exception",
+    "reward_conf.reward_orientation": "reward_orientation",
+    "reward_conf.reward_orientation_scale": "reward_orientation_scale",
+    "cost_conf.constrain_indicator": "constrain_indicator",
+    "mechanism_conf.randomize_layout": "randomize_layout",
+    "mechanism_conf.continue_goal": "continue_goal",
+    "mechanism_conf.terminate_resample_failure": "terminate_resample_failure",
+    "floor_conf.size": "floor_size",
+    "action_noise": "action_noise",
+}
+
+
+def apply_options(config: TaskConfig, options: Mapping[str, Any]) -> TaskConfig:
+    """Return `config` changed by user options: fields, dotted aliases, and objects by kind or class name.
+
+    Raises ValueError for unknown names, with the closest known ones.
+    """
+    objects = {obj.kind: obj for obj in config.objects}
+    fields: dict[str, Any] = {}
+    agent: dict[str, Any] = {}
+    known = {f.name for f in dataclasses.fields(TaskConfig)} - {"objects", "agent"}
+    agent_fields = {f.name for f in dataclasses.fields(AgentConfig)}
+    for name, value in options.items():
+        target = ALIASES.get(name, name)
+        if target in known:
+            fields[target] = _tupled(value)
+        elif name in KINDS or name in CLASS_NAMES:
+            cls = KINDS.get(name) or CLASS_NAMES[name]
+            _change_object(objects, cls, name, value)
+        elif name == "agent" and isinstance(value, Mapping):
+            agent.update(value)
+        elif name.startswith("agent.") and name[6:] in agent_fields:
+            agent[name[6:]] = value
+        else:
+            raise unknown("option", name, [*known, *KINDS, *ALIASES, *(f"agent.{f}" for f in agent_fields)])
+    for name in agent:
+        if name not in agent_fields:
+            raise unknown("agent option", name, agent_fields)
+    new_agent = dataclasses.replace(config.agent, **{k: _tupled(v) for k, v in agent.items()})
+    result = dataclasses.replace(config, objects=tuple(objects.values()), agent=new_agent, **fields)
+    result.validate()
+    return result
+
+
+def _change_object(objects: dict[str, ObjectSpec], cls: type[ObjectSpec], name: str, value: Any) -> None:
+    if value is None:
+        objects.pop(cls.kind, None)
+        return
+    if isinstance(value, cls):
+        objects[cls.kind] = value
+        return
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}={value!r}: expected a mapping of its fields, e.g. {{'num': 4}}, or None to remove it")
+    allowed = {f.name for f in dataclasses.fields(cls)}
+    for field in value:
+        if field not in allowed:
+            raise unknown(f"field of {cls.kind}", field, allowed)
+    changes = {k: _tupled(v) for k, v in value.items()}
+    base = objects.get(cls.kind)
+    objects[cls.kind] = dataclasses.replace(base, **changes) if base else cls(**changes)
+
+
+def _tupled(value: Any) -> Any:
+    """Turn lists and arrays into (nested) tuples: configurations are hashable."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(_tupled(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error for an unknown name, with close matches or all that is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known)}"
+    return ValueError(f"unknown {what} {name!r}; {hint}")
+
+
+class Task:
+    """Base of all tasks. Subclasses fix the class variables and write `reward` and, where there are goals, the rest."""
+
+    name: ClassVar[str]
+    levels: ClassVar[Mapping[str, TaskConfig]]
+    """By the suffix of the id: '0', '1', '2' and 'Base' (objects to be given by the user)."""
+    required: ClassVar[tuple[str, ...]] = ()
+    """Kinds without which the task makes no sense."""
+    max_episode_steps: ClassVar[int] = 1000
+    has_goal: ClassVar[bool] = True
+    summary: ClassVar[str] = ""
+    reward_terms: ClassVar[Mapping[str, str]] = {}
+    touching: ClassVar[tuple[str, ...]] = ()
+    """Kinds whose contacts the task itself needs, besides those that cost."""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Kinds whose place follows from others; an explicit layout may leave them out."""
+
+    def __init__(self, config: TaskConfig, robots: tuple[Robot, ...]) -> None:
+        self.config = config
+        self.robots = robots
+        present = {obj.kind for obj in config.objects}
+        for kind in self.required:
+            if kind not in present:
+                raise ValueError(
+                    f"task {self.name}: needs {kind!r}; pass e.g. {kind}={{}} "
+                    f"(or config={{'{KINDS[kind].__name__}': {{}}}})"
+                )
+
+    def memory(self) -> list[tuple[Any, ...]]:
+        """Return the dtype fields of the task's memory, one record per simulation."""
+        return []
+
+    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
+        """Start an episode on a placed world. `explicit`: the layout was given, keep its goal."""
+
+    def remember(self, world: World, ids: Ids) -> None:
+        """Set the memory that follows from the state (last distances), so that nothing jumps."""
+
+    def reward(self, world: World) -> Array:
+        """Return the reward of the step just made, (n, a), and update the memory."""
+        raise NotImplementedError
+
+    def achieved(self, world: World) -> NDArray[np.bool_]:
+        """Return where the goal is met, (n,)."""
+        return np.zeros(world.n, bool)
+
+    def next_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
+        """Give simulations a new goal; return where none could be placed, (len(ids),)."""
+        raise NotImplementedError
+
+    def after_cost(self, world: World) -> None:
+        """Advance timers; runs after costs and before the goal test."""
+
+    def hide_lidar(self, world: World) -> Mapping[str, NDArray[np.bool_]]:
+        """Return kinds whose lidar reads zero, with the simulations concerned (n,)."""
+        return {}
+
+    def goal_xy(self, world: World) -> Array | None:
+        """Return the position of the current goal, (n, 2), or None for tasks without one."""
+        return world.xy("goal")[:, 0] if "goal" in world.scene.slots else None
+
+    # --- shared by tasks with a goal zone -----------------------------------------------------------------------------
+
+    plan: layout.Plan
+    """Set by the environment: entities of the scene, robots first."""
+
+    def resample_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
+        """Draw the goal zone again clear of everything; return where that failed, (len(ids),)."""
+        j = world.nagent + world.scene.slots["goal"].start
+        rngs = [world.layout_rng[i] for i in ids]
+        xy, found = layout.resample(rngs, self.plan, j, world.placed_xy(ids))
+        world.move_zone(ids[found], "goal", xy[found])
+        return ~found
+
+
+def planar_distance(a: Array, b: Array) -> Array:
+    """Return the xy distance between points (..., >=2)."""
+    dx, dy = a[..., 0] - b[..., 0], a[..., 1] - b[..., 1]
+    return np.asarray(np.sqrt(dx * dx + dy * dy))
+
+
+def spatial_distance(a: Array, b: Array) -> Array:
+    """Return the distance between points (..., 3)."""
+    d = a - b
+    return np.asarray(np.sqrt((d * d).sum(axis=-1)))
+
+
+def square(half: float) -> Rect:
+    """Return the square of half-width `half` around the origin."""
+    return (-half, -half, half, half)

@@ -1,0 +1,17 @@
+"""Tasks by the name used in ids."""
+
+from safety_gym.task import Task
+from safety_gym.tasks.button import ButtonTask
+from safety_gym.tasks.circle import CircleTask
+from safety_gym.tasks.goal import GoalTask
+from safety_gym.tasks.push import PushTask
+from safety_gym.tasks.run import RunTask
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask)}
+PLANNED: dict[str, tuple[str, ...]] = {
+    name: ("0", "1", "2")
+    for name in ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
+}
+"""Tasks of the id grammar that are not built yet, with their levels."""
+
+__all__ = ["PLANNED", "TASKS"]

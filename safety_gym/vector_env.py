@@ -1,0 +1,353 @@
+"""`SafetyVectorEnv`: the native Gymnasium vector environment.
+
+    envs = gymnasium.make_vec("SafetyPointGoal1-v0", num_envs=64)
+    obs, info = envs.reset(seed=0)                       # simulation i is seeded with i
+    obs, reward, terminated, truncated, info = envs.step(actions)
+    info["cost"]                                         # (64,)
+
+All returned arrays are fresh; masks `_key` beside the entries of `info` follow Gymnasium and are read-only where an
+entry is always present.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from safety_gym import registry
+from safety_gym.robots import ROBOTS
+from safety_gym.simulator import Simulator, StepResult
+from safety_gym.world import Array, Ids
+
+RENDER_MODES = ("rgb_array", "depth_array", "human")
+
+
+class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
+    """`num_envs` simulations of one id, stepped together.
+
+    Args:
+        env_id: an id of `safety_gym.ids()`.
+        num_envs: number of simulations.
+        autoreset_mode: `SameStep` (default: `final_obs` and `final_info` in `info`), `NextStep` (what Gymnasium's vector
+            observation wrappers need) or `Disabled` (reset with `options={"reset_mask": mask}`).
+        max_episode_steps: truncate episodes after so many steps; None: the id's own limit; -1: never.
+        num_threads: threads of the physics; default min(num_envs, cores this process may use) or `SAFETY_GYM_THREADS`.
+        render_mode: `rgb_array` or `depth_array`; `render()` returns a tuple of frames.
+        width, height, camera_name: of rendered frames; cameras are `vision`, `vision_back`, `track`, `fixednear`,
+            `fixedfar` and `fixedfar++`.
+        options: any field of `TaskConfig`, or objects as mappings (`hazards={"num": 12}`), or a `config` mapping in the
+            reference suite's style.
+
+    Raises:
+        ValueError: an unknown id or option, or a value out of range.
+        NotImplementedError: an id of the grammar that is not built yet.
+    """
+
+    metadata: dict[str, Any] = {
+        "render_modes": list(RENDER_MODES[:2]),
+        "render_fps": 30,
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        num_threads: int | None = None,
+        render_mode: str | None = None,
+        width: int = 256,
+        height: int = 256,
+        camera_name: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._args = {k: v for k, v in locals().items() if k not in ("self", "options", "__class__")} | options
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs={num_envs!r}: expected a whole number >= 1")
+        self.num_envs = int(num_envs)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode={render_mode!r}: expected None or one of {self.metadata['render_modes']}")
+        self.render_mode = render_mode
+        options.pop("keyboard", None)  # one window, one robot: keyboard control belongs to the single environment
+        parsed, task, config = registry.resolve(env_id, options)
+        self.env_id = env_id
+        self.sim = Simulator(
+            task,
+            config,
+            (ROBOTS[parsed.robot],),
+            self.num_envs,
+            _step_limit(max_episode_steps, registry.max_episode_steps(env_id)),
+            _threads(num_threads, self.num_envs),
+        )
+        self.cost_names = self.sim.cost_names
+        self.single_observation_space = self.sim.observer.space()
+        self.single_action_space = self.sim.action_space()
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._render_args = {"width": width, "height": height, "camera_name": camera_name}
+        self._camera: Any = None
+        self._always = np.ones(self.num_envs, bool)
+        self._always.flags.writeable = False
+        self._over = np.zeros(self.num_envs, bool)
+        self._started = False
+        self._seed_given: list[int | None] = [None] * self.num_envs
+
+    # --- what lies underneath -----------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> Any:
+        """The `mujoco.batch.Batch` of the simulations."""
+        return self.sim.world.batch
+
+    @property
+    def scene(self) -> Any:
+        """The compiled scene and its addresses."""
+        return self.sim.scene
+
+    @property
+    def np_random(self) -> Any:
+        """The generator of simulation 0 (`np_randoms` has all)."""
+        return self.sim.world.layout_rng[0]
+
+    @property
+    def np_randoms(self) -> tuple[np.random.Generator, ...]:
+        """The generator of each simulation."""
+        return tuple(self.sim.world.layout_rng)
+
+    @property
+    def layout(self) -> tuple[dict[str, Any], ...]:
+        """Where everything is, one mapping per simulation, in the form `reset(options={"layout": ...})` takes."""
+        return tuple(self.sim.layout(i) for i in range(self.num_envs))
+
+    def place(self, name: str, xy: Sequence[float], ids: Any = None) -> None:
+        """Move one object (`hazard3`, `goal`, `agent`) to (x, y) or (x, y, yaw) in all simulations or in `ids`."""
+        rows = np.arange(self.num_envs) if ids is None else np.atleast_1d(np.asarray(ids, np.intp))
+        self.sim.move(name, xy, rows)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the worlds, task memory and random streams as plain numbers.
+
+        Taking a state reloads the simulations (see `World.get_state`): what follows is bit-identical to what follows
+        `set_state` of it, and differs by rounding from what would have followed without.
+        """
+        return {
+            "world": self.sim.world.get_state(),
+            "over": self._over.copy(),
+            "started": int(self._started),
+            "obs": self.sim._obs.copy(),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `get_state` returned, from an environment of the same id, options and number."""
+        self.sim.world.set_state(state["world"])
+        self._over = np.array(state["over"], bool)
+        self._started = bool(state["started"])
+        self.sim._obs[...] = state["obs"]
+
+    # --- Gymnasium ----------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start new episodes, in all simulations or where `options["reset_mask"]` is true.
+
+        Args:
+            seed: simulation i gets `seed + i`; or one seed (or None) per simulation. None continues the streams; streams
+                that were never seeded start from fresh entropy.
+            options: `reset_mask` (n,) bool; `layout`: one explicit layout for all, or one per simulation to reset.
+        """
+        options = options or {}
+        ids = self._reset_ids(options.get("reset_mask"))
+        self._seed(seed, ids)
+        layouts = options.get("layout")
+        if layouts is not None:
+            layouts = [layouts] * len(ids) if isinstance(layouts, Mapping) else list(layouts)
+            if len(layouts) != len(ids):
+                raise ValueError(f"options['layout'] has {len(layouts)} layouts for {len(ids)} simulations")
+        self.sim.reset(ids, layouts)
+        self._over[ids] = False
+        self._started = True
+        return self.sim.observer.split(self.sim.observe()[:, 0].copy()), {}
+
+    def step(self, actions: Any) -> tuple[Any, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Advance every simulation by one control step (ten physics steps).
+
+        Args:
+            actions: (n, u); clipped to the control range.
+
+        Raises:
+            ValueError: wrong shape or NaN; nothing has moved then.
+            gymnasium.error.ResetNeeded: before the first reset, or for ended episodes in the disabled autoreset mode.
+        """
+        action = self.sim.check_action(actions)
+        self._refuse_ended()
+        ended = self._over if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._over.any() else None
+        result = self.sim.step(action, None if ended is None else np.flatnonzero(~ended))
+        reward, terminated, truncated = result.reward[:, 0], result.terminated, result.truncated
+        if ended is not None:
+            self.sim.reset(np.flatnonzero(ended))
+            self._blank(result, ended)
+        info = self._info(result)
+        obs = self.sim.observe(result.diverged)
+        over = terminated | truncated
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and over.any():
+            self._add_final(info, obs, over)
+            self.sim.reset(np.flatnonzero(over))
+            obs = self.sim.observe()
+            over = np.zeros(self.num_envs, bool)
+        self._over = over
+        return self.sim.observer.split(obs[:, 0].copy()), reward.copy(), terminated, truncated, info
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return one frame per simulation."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() needs a render_mode; pass one to make_vec, e.g. render_mode='rgb_array'")
+            return None
+        return tuple(self.frame(i) for i in range(self.num_envs))
+
+    def frame(self, i: int, camera_name: str | None = None, depth: bool | None = None) -> NDArray[Any]:
+        """Return a picture of simulation `i`, (height, width, 3) uint8, or depth in metres (height, width) float32."""
+        from safety_gym.camera import SceneCamera
+
+        if self._camera is None:
+            self._camera = SceneCamera(self.sim, **self._render_args)
+        return np.asarray(
+            self._camera.frame(i, camera_name, self.render_mode == "depth_array" if depth is None else depth)
+        )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the renderer."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    # --- copies -------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"args": self._args, "state": self.get_state(), "spec": self.spec}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__init__(**saved["args"])  # type: ignore[misc]
+        self.spec = saved["spec"]
+        self.set_state(saved["state"])
+
+    # --- details ------------------------------------------------------------------------------------------------------
+
+    def _reset_ids(self, mask: Any) -> Ids:
+        if mask is None:
+            return np.arange(self.num_envs)
+        array = np.asarray(mask)
+        if array.shape != (self.num_envs,) or array.dtype != bool or not array.any():
+            raise ValueError(
+                f"options['reset_mask']: expected {self.num_envs} booleans, at least one true; got {array.dtype} of shape "
+                f"{array.shape} with {int(array.sum())} true"
+            )
+        return np.flatnonzero(array)
+
+    def _seed(self, seed: int | Sequence[int | None] | None, ids: Ids) -> None:
+        if seed is None:
+            seeds: list[int | None] = [None] * self.num_envs
+        elif isinstance(seed, int | np.integer):
+            seeds = [int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: expected one number or {self.num_envs} seeds, got {len(seeds)}")
+        for i in ids.tolist():
+            value = seeds[i]
+            if value is None:
+                if self._seed_given[i] is None and self.sim.config.randomize_layout:
+                    self._seed_given[i] = int(np.random.SeedSequence().generate_state(1)[0])
+                    self.sim.seed([i], [self._seed_given[i] or 0])
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise ValueError(f"seed={value!r}: expected a whole number >= 0")
+            self.sim.seed([i], [int(value)])
+            self._seed_given[i] = int(value)
+
+    def _refuse_ended(self) -> None:
+        if not self._started:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
+            raise gymnasium.error.ResetNeeded(
+                f"episodes of simulations {np.flatnonzero(self._over)[:10].tolist()} have ended; call "
+                "reset(options={'reset_mask': mask}) first"
+            )
+
+    def _blank(self, result: StepResult, rows: NDArray[np.bool_]) -> None:
+        """Make a reset step of the next-step mode: no reward, no cost, not ended."""
+        result.reward[rows] = 0.0
+        result.cost[rows] = 0.0
+        for values in result.costs.values():
+            values[rows] = 0.0
+        for mask in (result.terminated, result.truncated, result.goal_met):
+            mask[rows] = False
+
+    def _info(self, result: StepResult) -> dict[str, Any]:
+        info: dict[str, Any] = {"cost": result.cost[:, 0], "_cost": self._always}
+        for key, values in result.costs.items():
+            info[key] = values[:, 0]
+            info[f"_{key}"] = result.present.get(key, self._always)
+        if result.diverged is not None:
+            info["_cost_exception"] = result.diverged
+        if result.goal_met.any():
+            info["goal_met"] = result.goal_met
+            info["_goal_met"] = result.goal_met.copy()
+        return info
+
+    def _add_final(self, info: dict[str, Any], obs: Array, over: NDArray[np.bool_]) -> None:
+        """Put the last observation and info of ended episodes under `final_obs` and `final_info`."""
+        final = {}
+        for key, value in list(info.items()):
+            final[key] = value & over if key.startswith("_") else value.copy()
+        info["final_obs"], info["_final_obs"] = self._final_obs(obs[:, 0], over), over.copy()
+        info["final_info"], info["_final_info"] = final, over.copy()
+
+    def _final_obs(self, obs: Array, over: NDArray[np.bool_]) -> Any:
+        if self.sim.config.observation_flatten:
+            return obs.copy()
+        out = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(over):
+            out[i] = self.sim.observer.split(obs[i])
+        return out
+
+
+def _autoreset_mode(value: str | AutoresetMode) -> AutoresetMode:
+    try:
+        return AutoresetMode(value)
+    except ValueError:
+        accepted = [mode.value for mode in AutoresetMode]
+        raise ValueError(f"autoreset_mode={value!r}: expected one of {accepted}") from None
+
+
+def _step_limit(given: int | None, default: int) -> int | None:
+    if given is None:
+        return default
+    if given == -1:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise ValueError(f"max_episode_steps={given!r}: expected a whole number >= 1, None for the id's own, or -1 for none")
+    return int(given)
+
+
+def _threads(given: int | None, n: int) -> int | None:
+    if given is None and (text := os.environ.get("SAFETY_GYM_THREADS")):
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError(f"SAFETY_GYM_THREADS={text!r}: expected a whole number >= 1")
+        given = int(text)
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise ValueError(f"num_threads={given!r}: expected a whole number >= 1")
+    return min(int(given), n)
