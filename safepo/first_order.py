@@ -86,6 +86,7 @@ class FlatAdam:
         self.mean = torch.zeros_like(params)
         self.square = torch.zeros_like(params)
         self.nstep = 0
+        self._scratch = torch.empty_like(params)
 
     def step(self) -> None:
         self.nstep += 1
@@ -93,8 +94,8 @@ class FlatAdam:
         correction2 = math.sqrt(1 - 0.999**self.nstep)
         self.mean.lerp_(self.grads, 0.1)
         self.square.mul_(0.999).addcmul_(self.grads, self.grads, value=0.001)
-        denominator = self.square.sqrt().mul_(1 / correction2).add_(1e-8)
-        self.params.addcdiv_(self.mean * (self.lr * (-1 / correction1)), denominator)
+        denominator = torch.sqrt(self.square, out=self._scratch).add_(1e-8 * correction2)
+        self.params.addcdiv_(self.mean * self.lr, denominator, value=-correction2 / correction1)
 
     def state_dict(self) -> dict[str, Tensor | int]:
         return {"mean": self.mean.clone(), "square": self.square.clone(), "nstep": self.nstep}
