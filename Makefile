@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench regression clean gl
+.PHONY: help train test lint bench regression clean
 .DELETE_ON_ERROR:
 
 help:  ## List the targets
@@ -35,16 +35,15 @@ $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[$*]"
 	@touch $@
 
-# Software OpenGL for pictures. Never an error: what needs it says so itself.
-gl: $(VENV)/.gl
-$(VENV)/.gl: scripts/gl_packages.sh | $(BIN)/python
-	@SYSTEM_PACKAGES="$(SYSTEM_PACKAGES)" bash scripts/gl_packages.sh
+# Software OpenGL for pictures, a virtual display for the tests. Never an error: what needs them says so itself.
+$(VENV)/.gl-%: scripts/gl_packages.sh | $(BIN)/python
+	@SYSTEM_PACKAGES="$(SYSTEM_PACKAGES)" bash scripts/gl_packages.sh $*
 	@touch $@
 
-train: $(VENV)/.stamp-train,render $(VENV)/.gl  ## Train, evaluate, plot, film
+train: $(VENV)/.stamp-train,render $(VENV)/.gl-pictures  ## Train, evaluate, plot, film
 	@$(ONE_THREAD) $(BIN)/python scripts/demo.py
 
-test: lint $(VENV)/.gl  ## Install, lint, check types, run the tests
+test: lint $(VENV)/.gl-tests  ## Install, lint, check types, run the tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slow"
 
 lint: $(VENV)/.stamp-dev  ## ruff and mypy

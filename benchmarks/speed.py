@@ -162,6 +162,9 @@ def run_single(env: gymnasium.Env, length: int, seed: int) -> Measurement:
             if terminated or truncated:
                 env.reset()
                 resets += 1
+        if not resets:  # the unwrapped environment has no time limit
+            env.reset()
+            resets = 1
         wall = time.perf_counter() - start
     return Measurement(length, wall, clock.seconds, resets)
 

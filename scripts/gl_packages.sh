@@ -1,25 +1,28 @@
 #!/usr/bin/env bash
-# Install the software OpenGL libraries that headless rendering needs, where that is possible without asking:
-# as root, with apt-get, and only if they are missing. Otherwise say in one sentence what is missing. Never fails.
+# Install the system libraries that headless rendering needs (with the argument `tests`: a virtual display as well),
+# where that is possible without asking: as root, with apt-get, and only if they are missing. Otherwise say in one
+# sentence what is missing. Never fails.
 set -u
 
-packages=(libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6 xvfb)
+[[ $(uname -s) == Linux ]] || exit 0
 
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1"; }
+has_gl() { has_library 'libEGL\.so\.1' || has_library 'libOSMesa\.so'; }
 
-if has_library libEGL.so.1 || has_library libOSMesa.so; then
-    exit 0
+packages=()
+has_gl || packages+=(libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6)
+if [[ ${1:-} == tests ]] && ! command -v Xvfb >/dev/null; then
+    packages+=(xvfb)
 fi
-if [[ $(uname -s) != Linux ]]; then
-    exit 0
-fi
+((${#packages[@]})) || exit 0
+
 if [[ ${SYSTEM_PACKAGES:-1} == 0 || $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "No EGL or OSMesa library found: pictures and videos are skipped until you install it" \
+    echo "Missing system packages: without ${packages[*]} what needs pictures or a display is skipped" \
         "(Debian, Ubuntu: sudo apt-get install ${packages[*]})."
     exit 0
 fi
 
-echo "Installing system packages for headless rendering: ${packages[*]} (SYSTEM_PACKAGES=0 skips this)"
+echo "Installing system packages for rendering: ${packages[*]} (SYSTEM_PACKAGES=0 skips this)"
 apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=1 -o Acquire::http::Timeout=30)
 log=$(mktemp)
 "${apt[@]}" update -qq >"$log" 2>&1
@@ -27,9 +30,9 @@ log=$(mktemp)
 for package in "${packages[@]}"; do
     "${apt[@]}" install -qq -y --no-install-recommends "$package" >>"$log" 2>&1
 done
-if has_library libEGL.so.1 || has_library libOSMesa.so; then
+if has_gl; then
     rm -f "$log"
 else
-    echo "apt-get did not provide an OpenGL library (log: $log); pictures and videos are skipped."
+    echo "apt-get did not provide an OpenGL library (log: $log); what needs pictures is skipped."
 fi
 exit 0

@@ -10,6 +10,7 @@ candidates=(python3 python3.11 python3.12 python3.13 python3.14 python)
 for candidate in "${candidates[@]}"; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
         echo "Creating $venv with $("$candidate" --version) ($(command -v "$candidate"))"
+        trap 'rm -rf "$venv"; exit 130' INT TERM # half an environment would be taken for a whole one
         if ! "$candidate" -m venv "$venv"; then
             rm -rf "$venv"
             echo "This Python cannot create virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2
