@@ -62,16 +62,16 @@ Or run on a machine with a display. MUJOCO_GL=egl|osmesa|glfw forces one backend
 
 _PROBE = """\
 import ctypes, importlib, sys
-backend, names = sys.argv[1], sys.argv[2:]
+backend, names, reasons = sys.argv[1], sys.argv[2:], []
 for name in names:
     try:
         ctypes.CDLL(name)
         break
     except OSError as error:
-        message = str(error)
+        reasons.append(str(error))
 else:
-    if names:
-        sys.exit(message)
+    if reasons:
+        sys.exit(reasons[0])
 import mujoco
 context = importlib.import_module("mujoco." + backend).GLContext(16, 16)
 context.make_current()
@@ -320,14 +320,14 @@ def _load_library(backend: str) -> str:
     """Load the library of the backend, the check without a subprocess: "ok" or the reason."""
     import ctypes
 
-    reason = "ok"
+    reasons = []
     for name in _LIBRARIES.get(backend, ()):
         try:
             ctypes.CDLL(name)
             return "ok"
         except OSError as error:
-            reason = str(error)
-    return reason
+            reasons.append(str(error))
+    return reasons[0] if reasons else "ok"
 
 
 def _install(backend: str) -> None:

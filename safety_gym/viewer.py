@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 HELP = "Tab camera   Space pause   Right step   S/F speed   R reset   T screenshot   H text   Esc quit"
 SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, 16.0)
 
-_FONT_SIZE = 18
+_FONT_SIZE = 21
 _MARGIN = 8
 
 
