@@ -33,7 +33,7 @@ _GEOM_TYPE = {
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
 }
 _FOUND = 1  # data bits of a contact sensor: only the number of contact points
-_SLEEP_TOLERANCE = 1e-4
+_SLEEP_TOLERANCE = 1e-6
 _ARENA_BYTES_PER_BODY = 1 << 16
 
 
@@ -108,6 +108,8 @@ class Scene:
     """By kind, in placement order; kinds without a pose of their own (markers) are absent."""
     nobject: int
     agent_body: NDArray[np.intp]
+    agent_root: NDArray[np.intp]
+    """Mocap index of each planar robot's root, -1 for robots on a free joint."""
     agent_qpos: NDArray[np.intp]
     agent_dof: NDArray[np.intp]
     agent_nq: int
@@ -196,7 +198,7 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
         spec.attach(child, prefix=prefix, frame=spec.worldbody.add_frame())
         _add_track_camera(spec, prefix)
     # Bodies that move come before the fixed ones, zones last: all forms of the scene share joint and mocap order.
-    order = {Mobility.FREE: 0, Mobility.SOLID: 1, Mobility.DRIVEN: 2, Mobility.MARK: 3, Mobility.ZONE: 4}
+    order = {Mobility.FREE: 0, Mobility.DRIVEN: 1, Mobility.SOLID: 2, Mobility.MARK: 3, Mobility.ZONE: 4}
     for obj in sorted(config.objects, key=lambda o: order[o.mobility]):
         if obj.mobility is not Mobility.ZONE or drawing or config.ray_lidar:
             _add_object(spec, obj, 0 if drawing else _ray_group(obj))
@@ -337,6 +339,7 @@ def _index(config: SceneConfig, model: mujoco.MjModel, prefixes: tuple[str, ...]
         slots=slots,
         nobject=start,
         agent_body=bodies,
+        agent_root=np.array([_root(model, robot, p) for robot, p in zip(config.robots, prefixes, strict=True)]),
         agent_qpos=model.jnt_qposadr[joints].astype(np.intp),
         agent_dof=model.jnt_dofadr[joints].astype(np.intp),
         agent_nq=nq,
@@ -369,6 +372,10 @@ def _slot(
     if names and touch:
         where["contact"] = _sensor(model, f"{prefixes[0]}touch/{names[0]}")
     return Slot(spec=obj, start=start, **where)
+
+
+def _root(model: mujoco.MjModel, robot: Robot, prefix: str) -> int:
+    return int(model.body(f"{prefix}root").mocapid[0]) if robot.root == "planar" else -1
 
 
 def _sensor(model: mujoco.MjModel, name: str) -> int:

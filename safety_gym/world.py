@@ -183,9 +183,14 @@ class World:
     def write_agents(self, ids: Ids, poses: Array) -> None:
         """Place the robots at `poses (s, a, 3)` (x, y, yaw), at rest at their spawn height."""
         for j, robot in enumerate(self.scene.config.robots):
-            q = self.scene.agent_qpos[j]
+            q, v = self.scene.agent_qpos[j], self.scene.agent_dof[j]
+            self.qvel[ids, v : v + self.scene.agent_nv] = 0.0
             if robot.root == "planar":
-                self.qpos[ids, q : q + 3] = poses[:, j]
+                root = self.scene.agent_root[j]
+                self.mocap_pos[ids, root, :2] = poses[:, j, :2]
+                self.mocap_pos[ids, root, 2] = robot.spawn_z
+                self.mocap_quat[ids, root] = yaw_quat(poses[:, j, 2])
+                self.qpos[ids, q : q + 3] = 0.0
             else:
                 self.qpos[ids, q : q + 2] = poses[:, j, :2]
                 self.qpos[ids, q + 2] = robot.spawn_z
@@ -231,6 +236,14 @@ class World:
         else:
             self.batch.step(ids, nstep=SUBSTEPS, stage=_ACC)
         self.refresh()
+
+    def pose_drivers(self, slot: Slot, time: float) -> None:
+        """Put the drivers of a kind where they are during the substep that starts at `time`."""
+        assert isinstance(slot.spec, Gremlins)
+        views, travel = self._views[slot.spec.kind], slot.spec.travel
+        offset = np.array([travel * np.sin(time), travel * np.cos(time)])
+        views["mocap_pos"][:, :, :2] = views["data"] + offset
+        views["mocap_pos"][:, :, 2] = slot.spec.size
 
     def _step_driven(self, ids: Ids | None) -> None:
         """Move the drivers before every substep: a circle of radius `travel`, clockwise, phase = simulation time."""

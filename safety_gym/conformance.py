@@ -1,0 +1,382 @@
+"""Replay recorded trajectories of the reference suite and compare step by step.
+
+A file holds one episode: layout, actions, observations, rewards, costs and, every few steps, the full physics state.
+Three comparisons are made (`TOLERANCES` holds their limits):
+
+* one-step: load a stored state, apply one action, compare the next row. Chaos plays no role;
+* window: the same for ten steps, reported, not judged (contact amplifies rounding by different amounts);
+* free run: from a given step on without reloading; the robot must stay within 1e-6 for the stated number of steps.
+
+Raw costs (before the 0-1 indicator) are compared as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safety_gym import registry
+from safety_gym.objects import Mobility
+from safety_gym.robots import ROBOTS
+from safety_gym.simulator import Simulator
+from safety_gym.tasks.button import ButtonTask
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Absolute limits of a one-step comparison; observations allow `obs * (1 + |b|)`.
+
+    `share` of the samples must pass the observation test (`share_rest` the others); `misses` is the largest number of
+    missed samples of a file where a share alone would be too strict for few samples. The free run starts at
+    `free_start` and must agree within 1e-6 in qpos for `free_steps`.
+    """
+
+    qpos: float
+    qvel: float
+    obs: float
+    reward: float
+    share: float
+    share_rest: float
+    misses: int
+    free_steps: int
+    free_start: int | None
+    """None: every stored state."""
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "Point": Tolerance(1e-9, 1e-7, 1e-7, 1e-8, 0.99, 1.0, 0, 7, None),
+    "Car": Tolerance(1e-5, 1e-4, 1e-3, 1e-7, 0.99, 0.99, 1, 150, 20),
+}
+RUN_REWARD_FACTOR = 100.0
+"""Run rewards carry a factor 60; their tolerance is that much larger."""
+FREE_RUN_QPOS = 1e-6
+THRESHOLD_SLACK = 1e-6
+"""A cost may flip when its raw quantity lies this close to the threshold."""
+WINDOW = 10
+NUDGES = 32
+NUDGE = 1e-12
+"""Free runs that leave the file are repeated from so many starts, nudged by so much."""
+
+
+@dataclass
+class Report:
+    """Outcome of one file. `errors` holds the largest one-step errors; `problems` says in words what failed."""
+
+    file: str
+    env_id: str
+    passed: bool = False
+    samples: int = 0
+    free_steps: int = 0
+    free_needed: int = 0
+    nudged: int = 0
+    """How many nudged starts it took; 0 where none was needed."""
+    errors: dict[str, float] = field(default_factory=dict)
+    window_qpos: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        errors = "  ".join(f"{k} {v:.1e}" for k, v in self.errors.items())
+        verdict = "ok  " if self.passed else "FAIL"
+        why = "" if self.passed else "  " + "; ".join(self.problems[:3])
+        return (
+            f"{verdict} {self.file}  {self.samples} one-step samples  {errors}  window qpos {self.window_qpos:.1e}  "
+            f"free run {self.free_steps}/{self.free_needed}{f' (start nudged by {NUDGE:g})' if self.nudged else ''}{why}"
+        )
+
+
+class Replay:
+    """One file loaded into a simulator of its id."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as data:
+            self.data = {key: data[key] for key in data.files}
+        self.meta: dict[str, Any] = json.loads(str(self.data.pop("meta")))
+        parsed, task, config = registry.resolve(self.meta["id"], {})
+        self.robot = ROBOTS[parsed.robot]
+        self.sim = Simulator(task, config, (self.robot,), 1, None, 1)
+        self.ids = np.array([0])
+        self.steps = len(self.data["action"])
+        self.interventions = {int(k): i for i, k in enumerate(self.data["intervention_step"])}
+        self._place_objects()
+
+    # --- loading ------------------------------------------------------------------------------------------------------
+
+    def _place_objects(self) -> None:
+        """Put everything where the file says; free bodies are overwritten by the stored states later."""
+        world = self.sim.world
+        world.clear(self.ids)
+        by_name = {self._our_name(o["name"]): o for o in self.meta["objects"]}
+        for kind, slot in self.sim.scene.slots.items():
+            poses = np.array([[(by_name[n]["x"], by_name[n]["y"], by_name[n]["rot"]) for n in slot.spec.names()]])
+            if slot.spec.locations:
+                poses[:, :, :2] = slot.spec.locations
+            world.write_objects(self.ids, kind, poses)
+        pose = np.array([[(*self.meta["agent_xy"], self.meta["agent_rot"])]])
+        world.write_agents(self.ids, pose)
+        world.forward(self.ids)
+        self.template = world.batch.state.copy()
+
+    @staticmethod
+    def _our_name(name: str) -> str:
+        return name.removesuffix("obj") if name.startswith("gremlin") else name
+
+    def load(self, k: int, qpos: Array, qvel: Array, warmstart: Array | None) -> None:
+        """Set the simulator to the stored state before action `k`: physics, goal, timer, last distances."""
+        world = self.sim.world
+        world.clear(self.ids)
+        world.batch.state[:] = self.template
+        world.time[:] = self.data["time"][k]
+        self._write_state(qpos, qvel, warmstart)
+        self.set_goal(k)
+        world.forward(self.ids)
+        self.sim.task.remember(world, self.ids)
+        self.set_button(k)
+        self._drivers_at(float(self.data["time"][k]))
+
+    def _write_state(self, qpos: Array, qvel: Array, warmstart: Array | None) -> None:
+        world, scene = self.sim.world, self.sim.scene
+        nq, nv = scene.agent_nq, scene.agent_nv
+        adr, dof = int(scene.agent_qpos[0]), int(scene.agent_dof[0])
+        world.qpos[0, adr : adr + nq] = qpos[:nq]
+        world.qvel[0, dof : dof + nv] = qvel[:nv]
+        if warmstart is not None:
+            world.warmstart[0, dof : dof + nv] = warmstart[:nv]
+        for body in self.meta["free_bodies"]:
+            joint = scene.model.joint(self._our_name(body["body"]))
+            q, v = int(joint.qposadr[0]), int(joint.dofadr[0])
+            world.qpos[0, q : q + 7] = qpos[body["qposadr"] : body["qposadr"] + 7]
+            world.qvel[0, v : v + 6] = qvel[body["dofadr"] : body["dofadr"] + 6]
+            if warmstart is not None:
+                world.warmstart[0, v : v + 6] = warmstart[body["dofadr"] : body["dofadr"] + 6]
+
+    def _drivers_at(self, time: float) -> None:
+        """Gremlin drivers stand where the substep before `time` left them; at the start they are at their centres."""
+        world = self.sim.world
+        for slot in self.sim.scene.slots.values():
+            if slot.spec.mobility is Mobility.DRIVEN and time > 0:
+                world.pose_drivers(slot, time - self.sim.scene.model.opt.timestep)
+
+    def set_goal(self, k: int) -> None:
+        goal = self.data["goal_xy"][k]
+        if np.isfinite(goal).all() and "goal" in self.sim.scene.slots:
+            self.sim.world.move_zone(self.ids, "goal", goal[None])
+
+    def set_button(self, k: int) -> None:
+        if isinstance(self.sim.task, ButtonTask):
+            button, timer = self.data["button"][k]
+            self.sim.task.choose(self.sim.world, self.ids, np.array([int(button)]))
+            self.sim.world.memory["timer"] = int(timer)
+
+    # --- stepping -----------------------------------------------------------------------------------------------------
+
+    def step(self, t: int) -> dict[str, Any]:
+        """Apply action `t` and return everything that can be compared with row `t` (`t + 1` for states)."""
+        sim, world = self.sim, self.sim.world
+        if t in self.interventions:
+            i = self.interventions[t]
+            self._write_state(self.data["intervention_qpos"][i], self.data["intervention_qvel"][i], None)
+            world.forward(self.ids)
+        result, raw = self._advance(self.data["action"][t])
+        met = bool(result.goal_met[0])
+        if self.data["goal_met"][t]:
+            self.set_goal(t + 1)
+            if isinstance(sim.task, ButtonTask):
+                self.set_button(t + 1)
+            else:
+                sim.task.remember(world, self.ids)
+        scene = sim.scene
+        q, v = int(scene.agent_qpos[0]), int(scene.agent_dof[0])
+        return {
+            "reward": float(result.reward[0, 0]),
+            "cost": float(result.cost[0, 0]),
+            "costs": {k: float(x[0, 0]) for k, x in result.costs.items()},
+            "present": {k: bool(m[0]) for k, m in result.present.items()},
+            "raw": raw,
+            "terminated": bool(result.terminated[0]),
+            "goal_met": met,
+            "obs": sim.observe()[0, 0].copy(),
+            "qpos": world.qpos[0, q : q + scene.agent_nq].copy(),
+            "qvel": world.qvel[0, v : v + scene.agent_nv].copy(),
+            "time": float(world.time[0]),
+        }
+
+    def _advance(self, action: Array) -> tuple[Any, dict[str, float]]:
+        """Step without drawing a new goal (the file says where it goes); also return the raw costs."""
+        sim = self.sim
+        raw: dict[str, float] = {}
+        task = sim.task
+        after_cost, next_goal = task.after_cost, task.next_goal
+
+        def record(world: Any) -> None:
+            values = sim.raw_costs()
+            raw.update({key: float(value[0, 0]) for key, value in values.items()})
+            raw["cost_sum"] = sum(raw.values())
+            after_cost(world)
+
+        task.after_cost = record  # type: ignore[method-assign]
+        task.next_goal = lambda world, ids: np.zeros(len(ids), bool)  # type: ignore[method-assign]
+        try:
+            return sim.step(sim.check_action(action[None])), raw
+        finally:
+            task.after_cost, task.next_goal = after_cost, next_goal  # type: ignore[method-assign]
+
+
+def check_file(path: Path) -> Report:
+    """Compare one file; never raises for a mismatch."""
+    replay = Replay(path)
+    report = Report(path.name, replay.meta["id"])
+    tolerance = TOLERANCES[replay.robot.name]
+    _one_step(replay, tolerance, report)
+    _windows(replay, report)
+    _free_runs(replay, tolerance, report)
+    report.passed = not report.problems
+    return report
+
+
+def check_dir(folder: Path) -> list[Report]:
+    """Check every file of a folder whose environment can be made; raises ValueError if there is none."""
+    reports = []
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            registry.resolve(path.name.split("__")[0], {})
+        except (NotImplementedError, ValueError):
+            continue
+        reports.append(check_file(path))
+    if not reports:
+        raise ValueError(f"no trajectory (*.npz) of an environment that can be made in {folder}")
+    return reports
+
+
+# --- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
+    data, worst = replay.data, {"qpos": 0.0, "qvel": 0.0, "obs": 0.0, "reward": 0.0, "raw": 0.0}
+    factor = RUN_REWARD_FACTOR if replay.meta["task"].startswith("Run") else 1.0
+    limits = {"qpos": tolerance.qpos, "qvel": tolerance.qvel, "reward": tolerance.reward * factor}
+    missed = {"obs": 0, "rest": 0}
+    for j, k in enumerate(map(int, data["full_step"])):
+        if k >= replay.steps or k in replay.interventions:
+            continue
+        replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
+        got = replay.step(k)
+        errors = _errors(replay, k, got)
+        report.samples += 1
+        missed["obs"] += errors["obs"] > tolerance.obs
+        missed["rest"] += any(errors[name] > limit for name, limit in limits.items())
+        report.problems += _flag_problems(replay, k, got)
+        raw_limit = max(tolerance.qvel, 1e-9)
+        if errors["raw"] > raw_limit:
+            report.problems.append(f"step {k}: raw cost differs by {errors['raw']:.1e}")
+        for name, value in errors.items():
+            worst[name] = max(worst[name], value)
+    report.errors = worst
+    for name, share in (("obs", tolerance.share), ("rest", tolerance.share_rest)):
+        allowed = max(int((1 - share) * report.samples + 1e-9), tolerance.misses)
+        if missed[name] > allowed:
+            report.problems.append(f"one-step: {missed[name]} of {report.samples} samples miss the {name} limit")
+    if not report.samples:
+        report.problems.append("one-step: no sample in the file")
+
+
+def _errors(replay: Replay, k: int, got: Mapping[str, Any]) -> dict[str, float]:
+    data = replay.data
+    want = data["obs"][k + 1]
+    qpos, qvel = data["qpos"][k + 1], data["qvel"][k + 1]
+    raw = 0.0
+    for name, value in zip(replay.meta["cost_names"], data["cost_raw"][k], strict=True):
+        if np.isfinite(value):
+            raw = max(raw, abs(got["raw"].get(name, np.inf) - value))
+    return {
+        "qpos": _largest(got["qpos"] - qpos),
+        "qvel": _largest(got["qvel"] - qvel),
+        "obs": _largest((got["obs"] - want) / (1 + np.abs(want))),
+        "reward": abs(got["reward"] - float(data["reward"][k])),
+        "raw": raw,
+    }
+
+
+def _flag_problems(replay: Replay, k: int, got: Mapping[str, Any]) -> list[str]:
+    """Compare what must be equal: costs, their presence, goal and end, up to values on their threshold."""
+    data, problems = replay.data, []
+    for name, value, raw in zip(
+        replay.meta["cost_names"], data["cost_components"][k], data["cost_raw"][k], strict=True
+    ):
+        present = got["present"].get(name, name in got["costs"])
+        if present != bool(np.isfinite(value)):
+            problems.append(f"step {k}: {name} is {'present' if present else 'absent'}")
+        elif present and got["costs"][name] != value and not abs(raw) <= THRESHOLD_SLACK:
+            problems.append(f"step {k}: {name} {got['costs'][name]} instead of {value}")
+    cost_sum = dict(zip(replay.meta["cost_names"], data["cost_raw"][k], strict=True)).get("cost_sum", 1.0)
+    if got["cost"] != data["cost"][k] and not abs(cost_sum) <= THRESHOLD_SLACK:
+        problems.append(f"step {k}: cost {got['cost']} instead of {data['cost'][k]}")
+    for name in ("goal_met", "terminated"):
+        if got[name] != bool(data[name][k]):
+            problems.append(f"step {k}: {name} {got[name]} instead of {bool(data[name][k])}")
+    extra = set(got["costs"]) - set(replay.meta["cost_names"])
+    return problems + [f"step {k}: unknown cost key {key}" for key in sorted(extra)]
+
+
+def _windows(replay: Replay, report: Report) -> None:
+    """Ten steps from every stored state, without a goal or intervention inside; only reported."""
+    data = replay.data
+    for j, k in enumerate(map(int, data["full_step"])):
+        stop = k + WINDOW
+        if stop > replay.steps or any(k <= i < stop for i in replay.interventions) or data["goal_met"][k:stop].any():
+            continue
+        replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
+        for t in range(k, stop):
+            got = replay.step(t)
+        error = _largest(got["qpos"] - data["qpos"][stop])
+        report.window_qpos = max(report.window_qpos, error)
+
+
+def _free_runs(replay: Replay, tolerance: Tolerance, report: Report) -> None:
+    """Run on without reloading; the robot must stay within 1e-6 for the stated number of steps (or to the file's end).
+
+    A run that leaves is tried again from starts nudged by 1e-12. Where a contact makes the solver stop on one of two
+    branches (its tolerance is 1e-8, the branches are about 1e-5 apart), rounding alone decides which one is taken, in
+    the reference as well; an implementation that follows the file from such a start solves the same equations.
+    """
+    data = replay.data
+    report.free_needed = report.free_steps = tolerance.free_steps
+    for j, k in enumerate(map(int, data["full_step"])):
+        stop = min([replay.steps, *(i for i in replay.interventions if i > k)])
+        needed = min(stop - k, tolerance.free_steps)
+        if tolerance.free_start not in (None, k) or k in replay.interventions or needed < 1:
+            continue
+        good = _free_run(replay, j, k, needed, 0.0)
+        for nudge in range(1, NUDGES + 1 if good < needed else 1):
+            good = max(good, _free_run(replay, j, k, needed, NUDGE, nudge))
+            if good == needed:
+                report.nudged = max(report.nudged, nudge)
+                break
+        if good < needed:
+            report.free_steps = min(report.free_steps, good)
+            report.problems.append(f"free run from step {k}: within {FREE_RUN_QPOS:g} for {good} of {needed} steps")
+
+
+def _free_run(replay: Replay, j: int, k: int, needed: int, size: float, seed: int = 0) -> int:
+    """Return for how many steps a run from stored state `j`, nudged by `size`, stays with the file."""
+    data = replay.data
+    nudge = size * np.random.default_rng(seed).standard_normal(data["full_qpos"].shape[1])
+    replay.load(k, data["full_qpos"][j] + nudge, data["full_qvel"][j], data["full_warmstart"][j])
+    for t in range(k, k + needed):
+        got = replay.step(t)
+        if got["goal_met"] != bool(data["goal_met"][t]):
+            return t - k
+        if _largest(got["qpos"] - data["qpos"][t + 1]) > FREE_RUN_QPOS:
+            return t - k
+    return needed
+
+
+def _largest(values: Array) -> float:
+    return float(np.abs(values).max()) if values.size else 0.0
