@@ -31,7 +31,7 @@ $(BIN)/python:
 
 # One stamp per set of extras: the second call does nothing.
 $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing the extras [$*] into $(VENV)"
+	@echo "Installing the extras [$*] into $(VENV); the first time this downloads PyTorch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[$*]"
 	@touch $@
 
