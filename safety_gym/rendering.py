@@ -21,6 +21,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -296,10 +297,13 @@ def _probe(backend: str) -> str:
     """Make an OpenGL context in a subprocess: a failed attempt may abort the process or spoil later ones."""
     if backend not in _probed:
         env = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
-        env |= {"MUJOCO_GL": backend, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        env |= {"MUJOCO_GL": backend, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
         command = [sys.executable, "-c", _PROBE, backend, *_LIBRARIES.get(backend, ())]
         try:
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+            with tempfile.TemporaryDirectory() as folder:  # MuJoCo writes a log file where it runs
+                done = subprocess.run(
+                    command, env=env, cwd=folder, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
+                )
         except subprocess.TimeoutExpired:
             _probed[backend] = f"no answer within {_PROBE_SECONDS:.0f} s"
         except OSError as error:

@@ -368,11 +368,14 @@ class TestBackends:
     def test_order(self, env, expected):
         assert rendering._candidates(env) == expected
 
-    def test_working_backends(self):
+    def test_working_backends(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(rendering, "_probed", {})
         backends = rendering.working_backends()
         assert backends and all(isinstance(reason, str) and reason for reason in backends.values())
         if sys.platform.startswith("linux"):
             assert set(backends) == {"egl", "osmesa", "glfw"}
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.gl
     @pytest.mark.parametrize("backend", ["egl", "osmesa", "glfw"])
