@@ -74,14 +74,16 @@ class Simulator:
             )
         )
         self.task.plan = self.plan = _plan(config, self.scene)
-        memory = np.dtype([("steps", "i8"), ("over", "?"), *self.task.memory()])
+        memory = np.dtype([("steps", "i8"), *self.task.memory()])
         threads = num_threads if num_threads is not None else min(n, available_cores())
         self.observer = Observer(self.scene, config)
         self.world = World(self.scene, n, memory, threads)
         low, high = self.scene.model.actuator_ctrlrange.T
         self.ctrl_low, self.ctrl_high = low.copy(), high.copy()
         self.nact = self.scene.model.nu // self.nagent
-        self._obs = np.zeros((n, self.nagent, self.observer.size))
+        self.last_observation = np.zeros((n, self.nagent, self.observer.size))
+        self.last_cost = np.zeros((n, self.nagent))
+        """What the last step charged, for pictures."""
         self._all = np.arange(n)
 
     # --- spaces -------------------------------------------------------------------------------------------------------
@@ -129,6 +131,7 @@ class Simulator:
             world.write_objects(ids, kind, block)
         world.forward(ids)
         world.memory[ids] = np.zeros((), world.memory.dtype)
+        self.last_cost[ids] = 0.0
         self.task.begin(world, ids, explicit)
 
     def _start_cost(self, ids: Ids) -> Bools:
@@ -186,7 +189,7 @@ class Simulator:
         truncated = self._truncated()
         if diverged is not None:
             self._end_diverged(diverged, reward, cost, costs, terminated, truncated)
-        world.memory["over"] = terminated | truncated
+        self.last_cost = cost
         return StepResult(reward, cost, costs, present, terminated, truncated, met, diverged)
 
     def _noise(self, ids: Ids | None) -> Array:
@@ -271,12 +274,12 @@ class Simulator:
         truncated[diverged] = True
 
     def observe(self, keep: Bools | None = None) -> Array:
-        """Compute observations (n, a, o) into the internal buffer; rows in `keep` stay as they were."""
-        kept = self._obs[keep].copy() if keep is not None else None
-        self.observer.compute(self.world, self.task.hide_lidar(self.world), self._obs)
+        """Compute observations (n, a, o) into `last_observation`; rows in `keep` stay as they were."""
+        kept = self.last_observation[keep].copy() if keep is not None else None
+        self.observer.compute(self.world, self.task.hide_lidar(self.world), self.last_observation)
         if kept is not None and keep is not None:
-            self._obs[keep] = kept
-        return self._obs
+            self.last_observation[keep] = kept
+        return self.last_observation
 
     # --- layouts ------------------------------------------------------------------------------------------------------
 

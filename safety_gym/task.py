@@ -104,7 +104,6 @@ ALIASES: Mapping[str, str] = {
     "mechanism_conf.continue_goal": "continue_goal",
     "mechanism_conf.terminate_resample_failure": "terminate_resample_failure",
     "floor_conf.size": "floor_size",
-    "action_noise": "action_noise",
 }
 
 

@@ -80,12 +80,12 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"render_mode={render_mode!r}: expected None or one of {self.metadata['render_modes']}")
         self.render_mode = render_mode
         options.pop("keyboard", None)  # one window, one robot: keyboard control belongs to the single environment
-        parsed, task, config = registry.resolve(env_id, options)
+        self.parsed_id, task, config = registry.resolve(env_id, options)
         self.env_id = env_id
         self.sim = Simulator(
             task,
             config,
-            (ROBOTS[parsed.robot],),
+            (ROBOTS[self.parsed_id.robot],),
             self.num_envs,
             _step_limit(max_episode_steps, registry.max_episode_steps(env_id)),
             _threads(num_threads, self.num_envs),
@@ -145,7 +145,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             "world": self.sim.world.get_state(),
             "over": self._over.copy(),
             "started": int(self._started),
-            "obs": self.sim._obs.copy(),
+            "obs": self.sim.last_observation.copy(),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.sim.world.set_state(state["world"])
         self._over = np.array(state["over"], bool)
         self._started = bool(state["started"])
-        self.sim._obs[...] = state["obs"]
+        self.sim.last_observation[...] = state["obs"]
 
     # --- Gymnasium ----------------------------------------------------------------------------------------------------
 

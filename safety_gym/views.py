@@ -9,7 +9,6 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from safety_gym import registry
 from safety_gym.robots import ROBOTS
 from safety_gym.vector_env import RENDER_MODES, SafetyVectorEnv
 
@@ -51,7 +50,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
             **options,
         )
         self.render_mode = render_mode
-        parsed = registry.resolve(env_id, options)[0]
+        parsed = self.vec.parsed_id
         self.keyboard = parsed.variant == "Debug" if keyboard is None else keyboard
         self._robot = ROBOTS[parsed.robot]
         self.observation_space = self.vec.single_observation_space

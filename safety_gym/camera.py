@@ -1,0 +1,76 @@
+"""Pictures of a simulation: the drawing model posed from a state row, with lidar halos and the cost marker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from safety_gym.objects import Mobility
+from safety_gym.rendering import FrameRenderer, Marker, cost_marker, lidar_markers
+from safety_gym.scene import agent_prefixes
+from safety_gym.simulator import Simulator
+
+WORLD_CAMERAS = ("fixednear", "fixedfar", "fixedfar++")
+ROBOT_CAMERAS = ("vision", "vision_back", "track")
+DEFAULT_CAMERA = "vision"
+
+
+class SceneCamera:
+    """Draws simulations of one simulator with one renderer, made at the first frame."""
+
+    def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None) -> None:
+        for name, value in (("width", width), ("height", height)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= 8192:
+                raise ValueError(f"{name}={value!r}: expected a whole number of pixels from 1 to 8192")
+        self._sim = sim
+        self.default = camera_name or DEFAULT_CAMERA
+        self.resolve(self.default)
+        self._model = sim.scene.drawing
+        self._data = mujoco.MjData(self._model)
+        self._physics = mujoco.MjData(sim.scene.model)
+        self._renderer = FrameRenderer(self._model, int(width), int(height))
+
+    def resolve(self, name: str) -> str:
+        """Return the model's name of a camera; robot cameras belong to the first robot unless prefixed."""
+        if name in WORLD_CAMERAS:
+            return name
+        full = name if "/" in name else agent_prefixes(self._sim.nagent)[0] + name
+        model = self._sim.scene.drawing
+        names = [model.camera(i).name for i in range(model.ncam)]
+        if full not in names:
+            short = [n.removeprefix(agent_prefixes(self._sim.nagent)[0]) for n in names]
+            raise ValueError(f"camera_name={name!r}: expected one of {', '.join(map(repr, short))}")
+        return full
+
+    def frame(self, i: int, camera_name: str | None, depth: bool) -> NDArray[Any]:
+        """Draw simulation `i`; see `SafetyVectorEnv.frame`."""
+        world = self._sim.world
+        world.ensure_process()
+        world.batch.get_data(i, self._physics)
+        self._sim.scene.pose_drawing(self._data, self._physics)
+        camera = self.resolve(camera_name or self.default)
+        return self._renderer.render(self._data, camera, depth=depth, markers=() if depth else self._markers(i))
+
+    def _markers(self, i: int) -> list[Marker]:
+        """Rings of lidar readings above each robot, and a red ball around robots that were charged in this step."""
+        sim, world = self._sim, self._sim.world
+        placed = [o for o in sim.config.objects if o.mobility is not Mobility.MARK]
+        seen = [(k, o) for k, o in enumerate(placed) if o.is_lidar_observed]
+        terms = {t.key: t for t in sim.observer.terms}
+        markers: list[Marker] = []
+        for j in range(sim.nagent):
+            pos, mat = world.agent_pos[i, j], world.agent_mat[i, j].reshape(3, 3)
+            obs = sim.last_observation[i, j]
+            if seen:
+                readings = [obs[terms[f"{o.kind}_lidar"].start : terms[f"{o.kind}_lidar"].stop] for _, o in seen]
+                markers += lidar_markers(pos, mat, np.array(readings), [o.rgb for _, o in seen], [k for k, _ in seen])
+            if sim.last_cost[i, j] > 0:
+                markers.append(cost_marker(pos))
+        return markers
+
+    def close(self) -> None:
+        """Release the renderer."""
+        self._renderer.close()
