@@ -10,9 +10,9 @@ import json
 import shlex
 from pathlib import Path
 
+from safepo import checkpoint
 from safepo.cli import main as safepo
 from safepo.config import PRESETS, make_config
-from safepo.train import run_status
 
 ENV_ID = "SafetyPointGoal1-v0"
 ALGORITHM = "ppo_lag"
@@ -38,7 +38,7 @@ def gl_problem() -> str | None:
     return None
 
 
-def train(run_dir: Path, args: argparse.Namespace) -> int:
+def train(run_dir: Path, nepoch: int, args: argparse.Namespace) -> int:
     """Start, continue, or leave alone."""
     if not run_dir.exists():
         steps = ["--total-steps", str(args.total_steps)] if args.total_steps else []
@@ -46,23 +46,26 @@ def train(run_dir: Path, args: argparse.Namespace) -> int:
             *("train", ALGORITHM, "--preset", PRESET, "--env-id", ENV_ID, "--seed", str(args.seed)),
             *("--log-dir", args.log_dir, *steps),
         )
-    status = run_status(run_dir)
-    if status == "finished":
+    if checkpoint.path_of(run_dir, nepoch).exists():
         print(f"{run_dir} is trained already; delete it to train again")
         return 0
     return command("resume", run_dir)
 
 
 def verdict(result: dict) -> str:
-    """Whether the cost limit is met, in one sentence for each way of acting."""
-    limit = result["cost_limit"]
-    lines = []
-    for mode in ("deterministic", "stochastic"):
+    """Whether the cost limit is met, in one sentence, then the numbers of both ways of acting."""
+    limit, modes = result["cost_limit"], ("deterministic", "stochastic")
+    above = [mode for mode in modes if result[mode]["cost"]["mean"] > limit]
+    lines = [
+        f"The cost limit {limit:g} is NOT met yet by the {' and the '.join(above)} policy."
+        if above
+        else f"The cost limit {limit:g} is met."
+    ]
+    for mode in modes:
         cost, reward = result[mode]["cost"], result[mode]["return"]
-        word = "MET" if cost["mean"] <= limit else "NOT met yet"
         lines.append(
-            f"Cost limit {limit:g} {word} ({mode} policy, {result[mode]['episodes']} episodes): "
-            f"cost {cost['mean']:.1f} +- {cost['stderr']:.1f}, return {reward['mean']:.1f} +- {reward['stderr']:.1f}."
+            f"  {mode:14} cost {cost['mean']:6.1f} +- {cost['stderr']:4.1f}   return {reward['mean']:6.1f} "
+            f"+- {reward['stderr']:4.1f}   ({result[mode]['episodes']} episodes, mean +- standard error)"
         )
     return "\n".join(lines)
 
@@ -77,7 +80,7 @@ def main() -> int:
     config = make_config(ALGORITHM, preset=PRESET, env_id=ENV_ID, seed=args.seed, log_dir=args.log_dir, **overrides)
     run_dir = config.run_dir()
 
-    code = train(run_dir, args)
+    code = train(run_dir, config.run.nepoch, args)
     if code:
         print("Training did not finish; the same command continues it." if run_dir.exists() else "Training failed.")
         return code
