@@ -173,7 +173,8 @@ class Simulator:
         world, task = self.world, self.task
         world.ensure_process()
         ctrl = action.reshape(self.n, -1)
-        np.clip(ctrl, self.ctrl_low, self.ctrl_high, out=world.ctrl)
+        np.minimum(ctrl, self.ctrl_high, out=world.ctrl)
+        np.maximum(world.ctrl, self.ctrl_low, out=world.ctrl)
         if self.config.action_noise:
             world.ctrl[...] += self._noise(ids)
         world.step(ids)
@@ -208,7 +209,7 @@ class Simulator:
         if config.reward_orientation:
             reward = reward + config.reward_orientation_scale * self.world.agent_mat[..., 8]
         if config.reward_clip is not None:
-            reward = np.clip(reward, -config.reward_clip, config.reward_clip)
+            reward = np.maximum(np.minimum(reward, config.reward_clip), -config.reward_clip)
         return reward
 
     def _costs(self) -> tuple[Array, dict[str, Array], dict[str, Bools]]:

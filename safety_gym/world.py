@@ -9,6 +9,7 @@ Shapes: `n` simulations, `a` robots, `k` objects of a kind. World frame, SI unit
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,15 @@ Ids = NDArray[np.intp]
 _ACC = mujoco.mjtStage.mjSTAGE_ACC.value
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL) | int(mujoco.mjtState.mjSTATE_MOCAP_POS)
 _BAD_STATE = slice(mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQACC + 1)
+
+
+def _on_engine_warning(message: str) -> None:
+    """Take over MuJoCo's warnings, which would go to stderr and a log file in the working directory.
+
+    Divergence is not news: `Simulator.step` ends that episode and says so in `info`.
+    """
+    if "simulation is unstable" not in message:
+        warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=2)
 
 
 def available_cores() -> int:
@@ -57,6 +67,8 @@ class World:
         """Create the batch and every view. Called again in a forked child: a batch's threads do not survive a fork."""
         scene = self.scene
         self.pid = os.getpid()
+        if mujoco.get_mju_user_warning() is None:  # leave a handler of the user's own alone
+            mujoco.set_mju_user_warning(_on_engine_warning)
         batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=scene.config.sleep)
         self.batch = batch
         self.qpos, self.qvel, self.ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
