@@ -1,0 +1,11 @@
+"""One physics thread per environment unless a test asks for more: the tests themselves run in parallel."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "SAFETY_GYM_THREADS" not in os.environ:
+        monkeypatch.setenv("SAFETY_GYM_THREADS", "1")
