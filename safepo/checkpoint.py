@@ -36,7 +36,9 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} does not exist") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a safepo checkpoint, or it is damaged; nothing was executed ({reason})") from None
+        raise UserError(
+            f"{path} is not a safepo checkpoint, or it is damaged; nothing was executed ({reason})"
+        ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"{path} has checkpoint format {found!r}; this version reads format {FORMAT}")

@@ -104,9 +104,7 @@ def _train(args: list[str]) -> int:
 
     config, preset = parse_train(info.name, args[1:])
     if preset is not None:
-        from safepo.config import PRESETS
-
-        print(f"preset {preset}: {', '.join(f'{k} {v:,}' for k, v in PRESETS[preset].items())} (short budget, before overrides)")
+        print(f"{preset_line(preset)} (short budget; config file and options override it)")
     for note in config.run.rounding_notes():
         print(f"note: {note}")
     try:
@@ -133,11 +131,12 @@ def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
     chosen, _ = first.parse_known_args(args)
     default = make_config(algorithm, preset=chosen.preset, file=chosen.config, check=False)
     _, settings_type = algorithm_info(algorithm).load()
+    flat: Any = tyro.conf.OmitArgPrefixes  # `--clip`, not `--settings.clip`
     options_type = dataclasses.make_dataclass(
         "Options",
         [
-            ("run", tyro.conf.OmitArgPrefixes[RunConfig]),
-            ("settings", tyro.conf.OmitArgPrefixes[settings_type]),
+            ("run", flat[RunConfig]),
+            ("settings", flat[settings_type]),
             ("preset", str | None, dataclasses.field(default=None)),
             ("config", str | None, dataclasses.field(default=None)),
         ],
@@ -256,9 +255,16 @@ def _list(options: argparse.Namespace) -> int:
         table.add_row(info.name, "yes" if info.constrained else "no", info.summary, info.paper)
     console = Console()
     console.print(table)
-    for name, values in PRESETS.items():
-        console.print(f"preset {name}: {', '.join(f'{k} {v:,}' for k, v in values.items())}", highlight=False)
+    for name in PRESETS:
+        console.print(preset_line(name), highlight=False)
     return 0
+
+
+def preset_line(name: str) -> str:
+    """`preset quick: total_steps 300,000, ...`"""
+    from safepo.config import PRESETS
+
+    return f"preset {name}: {', '.join(f'{k} {v:,}' for k, v in PRESETS[name].items())}"
 
 
 if __name__ == "__main__":

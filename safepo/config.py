@@ -35,6 +35,8 @@ class RunConfig:
     """Where the networks live: auto (cuda if present), cpu, cuda, cuda:1, ..."""
     torch_threads: int = 1
     """CPU threads of torch; small networks are fastest with one."""
+    env_threads: int = 0
+    """Threads that step safety_gym environments; 0: as many as safety_gym chooses. Results do not depend on it."""
     eval_every: int = 0
     """Evaluate every so many epochs; 0: only after training."""
     eval_episodes: int = 20
@@ -51,7 +53,7 @@ class RunConfig:
         for name in ("total_steps", "steps_per_epoch", "num_envs", "torch_threads", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "eval_every", "eval_episodes", "cost_limit"):
+        for name in ("seed", "eval_every", "eval_episodes", "cost_limit", "env_threads"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.horizon < 1:
@@ -108,7 +110,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 `quick` is for a first look in minutes: epochs of eight full episodes, so that the multiplier moves more often and
 further. Its results are not comparable with published curves."""
 
-NOT_HASHED = {"seed", "log_dir", "wandb", "checkpoint_every", "eval_every", "eval_episodes", "torch_threads", "device"}
+NOT_HASHED = {
+    "seed",
+    "log_dir",
+    "wandb",
+    "checkpoint_every",
+    "eval_every",
+    "eval_episodes",
+    "torch_threads",
+    "env_threads",
+    "device",
+}
 """Fields that change where a run goes or what is reported, not what is learned."""
 
 PresetName = Literal["quick"]

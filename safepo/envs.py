@@ -14,7 +14,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+import safety_gym
 from safepo.errors import UserError, did_you_mean
+from safety_gym.wrappers import CostStepVector
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -43,9 +45,10 @@ class Step:
 class VectorEnv:
     """A vector environment of `num_envs` simulations with same-step autoreset."""
 
-    def __init__(self, env_id: str, num_envs: int) -> None:
+    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0) -> None:
+        """`num_threads` steps a safety_gym batch; 0 leaves the choice to it."""
         self.id, self.num_envs = env_id, num_envs
-        self.env = _make(env_id, num_envs)
+        self.env = _make(env_id, num_envs, num_threads)
         obs_space, act_space = self.env.single_observation_space, self.env.single_action_space
         self.nobs = _size(env_id, "observation", obs_space)
         self.nact = _size(env_id, "action", act_space)
@@ -99,14 +102,8 @@ _NONE: Floats = np.zeros((0, 0))
 
 
 def known_ids() -> list[str]:
-    """Ids of the `safety_gym` suite; empty when it is not installed."""
-    try:
-        import safety_gym
-    except ModuleNotFoundError as error:
-        if error.name != "safety_gym":
-            raise
-        return []
-    return list(safety_gym.ids()) if hasattr(safety_gym, "ids") else []
+    """Ids of the `safety_gym` suite."""
+    return list(safety_gym.ids())
 
 
 def check_id(env_id: str) -> None:
@@ -125,24 +122,16 @@ def action_map(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return middle, half
 
 
-def _make(env_id: str, num_envs: int) -> Any:
+def _make(env_id: str, num_envs: int, num_threads: int) -> Any:
     check_id(env_id)
-    if env_id in known_ids():
-        import safety_gym
-
-        return safety_gym.make_vec(env_id, num_envs=num_envs)
-    env = gymnasium.make_vec(
-        env_id, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
-    )
-    return _CostStep(env)
-
-
-class _CostStep(gymnasium.vector.VectorWrapper):
-    """Six-value step from `info["cost"]`."""
-
-    def step(self, actions: Any) -> Any:
-        obs, reward, terminated, truncated, info = self.env.step(actions)
-        return obs, reward, _term(info, "cost", terminated | truncated), terminated, truncated, info
+    try:
+        if env_id in known_ids():
+            return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None)
+        same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        env = gymnasium.make_vec(env_id, num_envs, vectorization_mode="sync", vector_kwargs=same_step)
+        return CostStepVector(env)
+    except (ValueError, ImportError, gymnasium.error.Error) as error:
+        raise UserError(f"environment {env_id} cannot be made: {error}") from error
 
 
 def _term(info: dict[str, Any], name: str, ended: Bools) -> Floats:

@@ -72,7 +72,13 @@ def run_episodes(actor: Actor, env: VectorEnv, quota: int, seed: int, determinis
 
 def summary(x: NDArray[np.float64]) -> dict[str, float]:
     std = float(x.std(ddof=1)) if len(x) > 1 else 0.0
-    return {"mean": float(x.mean()), "std": std, "stderr": std / len(x) ** 0.5, "min": float(x.min()), "max": float(x.max())}
+    return {
+        "mean": float(x.mean()),
+        "std": std,
+        "stderr": std / len(x) ** 0.5,
+        "min": float(x.min()),
+        "max": float(x.max()),
+    }
 
 
 def evaluate_random(env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0) -> dict[str, Any]:

@@ -58,8 +58,9 @@ class CSVWriter:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a metrics file; a last line cut off by a kill is dropped."""
-    with open(path, newline="") as file:
-        return [row for row in csv.DictReader(file) if row["step"].isdigit() and None not in row.values()]
+    text = path.read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [row for row in csv.DictReader(lines) if row["step"].isdigit() and None not in row.values()]
 
 
 class TensorBoardWriter:
@@ -86,7 +87,7 @@ class WandbWriter:
         check_wandb()
         import wandb
 
-        self.run = wandb.init(project="safepo", name=run_dir.name, dir=str(run_dir), config=config, resume="allow")
+        self.run = wandb.init(project="safepo", id=run_dir.name, dir=str(run_dir), config=config, resume="allow")
 
     def write(self, step: int, metrics: Metrics) -> None:
         self.run.log(metrics, step=step)

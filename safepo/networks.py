@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class ActorCritic:
         """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with `log_std` 0; drawn on the CPU."""
         self.nobs, self.nact, self.hidden = nobs, nact, tuple(hidden)
         sizes = (nobs, *self.hidden, nact)
-        self._shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        self._shapes = list(pairwise(sizes))
         nparam = sum(i * o + o for i, o in self._shapes) + nact
         params = torch.zeros(3, nparam)
         for weight, bias in self.split(params):
@@ -71,7 +72,9 @@ class ActorCritic:
             at += i * o + o
         return layers
 
-    def forward(self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None) -> list[Tensor]:
+    def forward(
+        self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None
+    ) -> list[Tensor]:
         """Return input, hidden activations and output `(k, b, nact)` of the networks `rows` for obs `(b, nobs)`."""
         layers = self.layers if layers is None else layers
         k = layers[0][0][rows].shape[0]

@@ -72,7 +72,9 @@ def read_curves(runs: list[Path]) -> tuple[list[Curve], set[float], set[str]]:
     groups: dict[str, list[tuple[dict[str, Any], list[dict[str, str]]]]] = {}
     for run in runs:
         config, rows = read_run(run)
-        groups.setdefault(f"{run.resolve().parent.name}/{run.resolve().name.rpartition('-seed')[0]}", []).append((config, rows))
+        groups.setdefault(f"{run.resolve().parent.name}/{run.resolve().name.rpartition('-seed')[0]}", []).append(
+            (config, rows)
+        )
     configs = [config for members in groups.values() for config, _ in members]
     envs = {config["run"]["env_id"] for config in configs}
     names = [members[0][0]["algorithm"] for members in groups.values()]

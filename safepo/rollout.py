@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +91,13 @@ class Collector:
         self.sums[:] = 0
         self.obs = self._observe(self.env.reset(seed))
 
-    def collect(self, net: ActorCritic, horizon: int) -> dict[str, np.ndarray]:
-        """Take `horizon` steps in each of n environments; arrays are (t, n, ...), signals (reward, cost) last."""
+    def collect(
+        self, net: ActorCritic, horizon: int, report: Callable[[int], None] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Take `horizon` steps in each of n environments; arrays are (t, n, ...), signals (reward, cost) last.
+
+        `report` hears t every 50 steps.
+        """
         n, env = self.env.num_envs, self.env
         data: dict[str, np.ndarray] = {
             "obs": np.empty((horizon, n, env.nobs), np.float32),
@@ -104,6 +110,8 @@ class Collector:
         truncated, final_obs = [], []
         terminated = np.zeros((horizon, n), bool)
         for t in range(horizon):
+            if report is not None and t % 50 == 0:
+                report(t)
             action, logp, values = self._act(net)
             step = env.step(action)
             data["obs"][t], data["action"][t], data["logp"][t] = self.obs, action, logp
@@ -186,9 +194,7 @@ def make_batch(
 ) -> tuple[Batch, dict[str, float]]:
     """Estimate advantages; return the flattened batch and the advantages' means before centring."""
     lam = np.array([settings.gae_lambda, settings.cost_gae_lambda])
-    advantages, targets = gae(
-        data["rewards"], data["values"], data["next_values"], data["ends"], settings.gamma, lam
-    )
+    advantages, targets = gae(data["rewards"], data["values"], data["next_values"], data["ends"], settings.gamma, lam)
     advantages, targets = advantages.reshape(-1, 2), targets.reshape(-1, 2)
     mean = advantages.mean(axis=0)
     centred = advantages - mean

@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -60,7 +61,7 @@ class Trainer:
         torch.set_num_threads(run.torch_threads)
         self.config, self.seeds = config, Seeds.of(run.seed)
         self.device = pick_device(run.device)
-        self.env = VectorEnv(run.env_id, run.num_envs)
+        self.env = VectorEnv(run.env_id, run.num_envs, run.env_threads)
         problem = Problem(self.env.nobs, self.env.nact, run.cost_limit, self.device)
         kind, _ = algorithm_info(config.algorithm).load()
         self.algorithm: Algorithm[Any] = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
@@ -77,10 +78,14 @@ class Trainer:
         """Start the first episodes."""
         self.collector.reset(self.seeds.env)
 
-    def run_epoch(self) -> dict[str, float]:
-        """Collect one epoch, improve the policy; returns the metrics of both."""
+    def run_epoch(self, progress: Callable[[int], None] | None = None) -> dict[str, float]:
+        """Collect one epoch, improve the policy; returns the metrics of both.
+
+        `progress` hears the environment steps of the run so far, now and then.
+        """
         run, started = self.config.run, time.perf_counter()
-        data = self.collector.collect(self.algorithm.net, run.horizon)
+        report = None if progress is None else lambda t: progress(self.step + t * run.num_envs)
+        data = self.collector.collect(self.algorithm.net, run.horizon, report)
         episode = self.collector.stats.close_epoch()
         collected = time.perf_counter()
         batch, values = make_batch(
@@ -130,9 +135,7 @@ class Trainer:
         self.env.close()
 
 
-def train(
-    algorithm: str, *, preset: str | None = None, config_file: str | Path | None = None, **settings: Any
-) -> Path:
+def train(algorithm: str, *, preset: str | None = None, config_file: str | Path | None = None, **settings: Any) -> Path:
     """Train and return the run directory; `settings` are the fields that `safepo train ALGORITHM --help` lists."""
     return start(make_config(algorithm, preset=preset, file=config_file, **settings))
 
@@ -158,13 +161,17 @@ def resume(run: str | Path) -> Path:
     run_dir = Path(run)
     if not run_dir.is_dir():
         raise UserError(f"run {str(run)!r} is not a run directory")
+    if run_status(run_dir) == "running":
+        raise UserError(f"run {str(run)!r} is being trained by another process (see {run_dir / 'status.json'})")
     state = checkpoint.load(checkpoint.latest(run_dir))
     config = config_from_dict(state["config"])
     trainer = Trainer(config)
     try:
         exact = trainer.load_state_dict(state)
         if trainer.epoch >= config.run.nepoch:
-            raise UserError(f"run {str(run)!r} is finished ({trainer.step:,} steps); evaluate it with `safepo eval {run}`")
+            raise UserError(
+                f"run {str(run)!r} is finished ({trainer.step:,} steps); evaluate it with `safepo eval {run}`"
+            )
         if not exact:
             print(f"{config.run.env_id} cannot save its state: resuming with fresh episodes, not bit-identically")
         _loop(trainer, run_dir, resumed=True)
@@ -177,7 +184,9 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
     """Epochs until the end, or until an interrupt asks to stop."""
     config, run = trainer.config, trainer.config.run
     total = run.nepoch * run.epoch_steps
-    console = ConsoleWriter(f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit)
+    console = ConsoleWriter(
+        f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit
+    )
     writers: list[Writer] = [
         CSVWriter(run_dir / "metrics.csv", trainer.step),
         TensorBoardWriter(run_dir / "tb", trainer.step if resumed else None),
@@ -189,7 +198,7 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
     try:
         with StopRequest(console.note) as stop:
             while trainer.epoch < run.nepoch:
-                metrics = trainer.run_epoch()
+                metrics = trainer.run_epoch(console.progress)
                 last = trainer.epoch == run.nepoch
                 if run.eval_every and trainer.epoch % run.eval_every == 0 and not last and run.eval_episodes:
                     metrics |= flatten(trainer.evaluate())
@@ -207,8 +216,9 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
 
 
 def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
-    """Final evaluation and the mark that the run is complete."""
+    """Mark the run as complete, then evaluate."""
     run = trainer.config.run
+    write_json(run_dir / "status.json", {"status": "finished", "step": trainer.step})
     if run.eval_episodes:
         result = trainer.evaluate()
         plain = {"checkpoint": checkpoint.path_of(run_dir, trainer.epoch).name, "step": trainer.step}
@@ -219,7 +229,6 @@ def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
                 f"+- {r['return']['stderr']:.2f}, cost {r['cost']['mean']:.2f} +- {r['cost']['stderr']:.2f} "
                 f"(limit {run.cost_limit:g})"
             )
-    write_json(run_dir / "status.json", {"status": "finished", "step": trainer.step})
 
 
 def flatten(result: dict[str, Any]) -> dict[str, float]:
@@ -268,7 +277,9 @@ def pick_device(name: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]} (accepted: auto, cpu, cuda, cuda:N)") from None
+        raise UserError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]} (accepted: auto, cpu, cuda, cuda:N)"
+        ) from None
     return name
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from safepo import checkpoint
-from safepo.envs import check_id, known_ids
+from safepo.envs import check_id
 from safepo.errors import UserError
 from safepo.policy import Policy
 
@@ -56,8 +56,6 @@ def make_rendered(env_id: str) -> Any:
     import gymnasium
 
     check_id(env_id)
-    if env_id in known_ids():
-        import safety_gym  # noqa: F401  (registers the id with Gymnasium)
     return gymnasium.make(env_id, render_mode="rgb_array")
 
 

@@ -32,9 +32,7 @@ class AlgorithmInfo:
 ALGORITHMS: dict[str, AlgorithmInfo] = {
     row.name: row
     for row in (
-        AlgorithmInfo(
-            "ppo", "PPO", "clipped surrogate, ignores cost", "Schulman et al. 2017, arXiv:1707.06347", False
-        ),
+        AlgorithmInfo("ppo", "PPO", "clipped surrogate, ignores cost", "Schulman et al. 2017, arXiv:1707.06347", False),
         AlgorithmInfo(
             "ppo_lag", "PPOLag", "PPO with a Lagrange multiplier on the cost", "Ray, Achiam, Amodei 2019", True
         ),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from safepo.advantages import gae
+from safepo.algorithms.base import Problem
 from safepo.algorithms.ppo import PPO, PPOSettings, clipped_loss
 from safepo.algorithms.ppo_lag import PPOLag, PPOLagSettings, lagrangian_advantage
-from safepo.algorithms.base import Problem
 from safepo.first_order import FirstOrderSettings, FirstOrderUpdate, FlatAdam, Minibatch, clip_rows
 from safepo.multiplier import AdamMultiplier
 from safepo.networks import ACTOR, COST_CRITIC, CRITICS, REWARD_CRITIC, ActorCritic, gaussian_kl, gaussian_logp
@@ -28,10 +28,15 @@ def make_batch(net: ActorCritic, n: int = 100, episode_cost: float = 30.0, **fie
     obs = torch.randn(n, net.nobs, generator=g)
     action, logp, _ = net.act(obs, torch.randn(n, net.nact, generator=g))
     values = {
-        "obs": obs, "action": action, "logp": logp,
-        "reward_advantage": torch.randn(n, generator=g), "cost_advantage": torch.randn(n, generator=g),
-        "targets": torch.randn(2, n, generator=g), "episode_cost": episode_cost, "progress": 0.0,
-    }  # fmt: skip
+        "obs": obs,
+        "action": action,
+        "logp": logp,
+        "reward_advantage": torch.randn(n, generator=g),
+        "cost_advantage": torch.randn(n, generator=g),
+        "targets": torch.randn(2, n, generator=g),
+        "episode_cost": episode_cost,
+        "progress": 0.0,
+    }
     return Batch(**{**values, **fields})  # type: ignore[arg-type]
 
 
@@ -174,7 +179,9 @@ def test_hand_written_gradient_equals_autograd(nact: int) -> None:
     problem = Problem(nobs=5, nact=nact, cost_limit=25.0, device="cpu")
     ppo = PPO(PPOSettings(hidden=(8, 6), max_grad_norm=1e9), problem, 0, 1)
     net, batch = ppo.net, make_batch(ppo.net, 50)
-    net.params[:, :-nact] += 0.1 * torch.randn(3, net.params.shape[1] - nact, generator=torch.Generator().manual_seed(9))
+    net.params[:, :-nact] += 0.1 * torch.randn(
+        3, net.params.shape[1] - nact, generator=torch.Generator().manual_seed(9)
+    )
     weight, bias = net.layers[-1]
     weight[CRITICS, :, 1:], bias[CRITICS, :, 1:] = 0, 0
     net.log_std += 0.3

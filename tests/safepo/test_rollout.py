@@ -79,7 +79,9 @@ def test_epoch_without_finished_episode_keeps_the_last_cost() -> None:
     assert (c.collect(net, 1), c.stats.close_epoch())[1]["ep/cost"] == 100.0
 
 
-@pytest.mark.parametrize(("env_id", "num_envs", "nact"), [("ToySpeed-v0", 1, 1), ("ToySpeedTwo-v0", 1, 2), ("ToySpeed-v0", 3, 1)])
+@pytest.mark.parametrize(
+    ("env_id", "num_envs", "nact"), [("ToySpeed-v0", 1, 1), ("ToySpeedTwo-v0", 1, 2), ("ToySpeed-v0", 3, 1)]
+)
 def test_shapes_are_explicit(env_id: str, num_envs: int, nact: int) -> None:
     """One action dimension and one environment keep their axes."""
     c, net = collector(env_id, num_envs)

@@ -26,7 +26,6 @@ from safepo.evaluate import evaluate, evaluate_random, evaluate_run
 from safepo.logger import CSVWriter, read_rows
 from safepo.policy import RandomPolicy
 from safepo.train import Interrupted, Trainer, create_run_dir, resume, run_status, train
-
 from tests.safepo.conftest import SMALL
 
 Small = Callable[..., Path]
@@ -79,8 +78,21 @@ def test_run_directory_is_complete(small: Small, algorithm: str) -> None:
     assert json.loads((run / "config.json").read_text())["run"]["env_id"] == "ToySpeed-v0"
     assert json.loads((run / "versions.json").read_text())["torch"] == torch.__version__
     assert [int(row["step"]) for row in read_rows(run / "metrics.csv")] == [200, 400, 600]
-    keys = {"ep/return", "ep/cost", "ep/length", "loss/policy", "loss/reward_critic", "loss/cost_critic", "train/kl",
-            "train/passes", "train/lr", "value/reward_adv", "value/cost_adv", "time/rollout", "time/update"}  # fmt: skip
+    keys = {
+        "ep/return",
+        "ep/cost",
+        "ep/length",
+        "loss/policy",
+        "loss/reward_critic",
+        "loss/cost_critic",
+        "train/kl",
+        "train/passes",
+        "train/lr",
+        "value/reward_adv",
+        "value/cost_adv",
+        "time/rollout",
+        "time/update",
+    }
     row = read_rows(run / "metrics.csv")[-1]
     assert keys <= row.keys() and all(np.isfinite(float(v)) for v in row.values())
     assert ("train/multiplier" in row) == ALGORITHMS[algorithm].constrained
@@ -108,6 +120,18 @@ def test_resume_is_bit_identical(small: Small, tmp_path: Path, env_id: str) -> N
         assert [a[k] for k in learned if k != "step"] == [b[k] for k in learned if k != "step"]
 
 
+def test_resume_on_the_suite_is_bit_identical(small: Small, tmp_path: Path) -> None:
+    """Layouts, physics and random streams of a safety_gym batch continue exactly, across episode ends, too."""
+    task = {"env_id": "SafetyPointGoal1-v0", "num_envs": 2, "steps_per_epoch": 1400, "total_steps": 4200, "passes": 1}
+    straight = small(**task, eval_episodes=0)
+    other = partial_run(2, **task, eval_episodes=0, log_dir=str(tmp_path / "other"))
+    resume(other)
+    assert_equal(final_state(straight), final_state(other))
+    row = read_rows(straight / "metrics.csv")[-1]
+    assert float(row["cost/hazards"]) == pytest.approx(float(row["ep/cost"]))
+    assert float(row["ep/length"]) == 1000
+
+
 def test_same_seed_same_result_and_other_seed_other(small: Small, tmp_path: Path) -> None:
     first, again = small(), small(log_dir=str(tmp_path / "again"))
     assert_equal(final_state(first), final_state(again))
@@ -127,7 +151,7 @@ def test_kill_and_resume(small: Small, tmp_path: Path) -> None:
     steps = {"total_steps": 8000, "steps_per_epoch": 400, "eval_episodes": 0}
     script = (
         "import tests.safepo.toy\nfrom safepo.train import train\n"
-        f"train('ppo_lag', **{ {**SMALL, **steps, 'log_dir': str(tmp_path / 'killed')} !r})"
+        f"train('ppo_lag', **{ {**SMALL, **steps, 'log_dir': str(tmp_path / 'killed')}!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -252,8 +276,15 @@ def test_checkpoint_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> Non
 
 
 def test_checkpoint_round_trip(tmp_path: Path) -> None:
-    state = {"a": np.arange(6, dtype=np.uint64).reshape(2, 3), "b": [1.5, None, "s"], "rng": np.random.default_rng(0).bit_generator.state,
-             "scalar": np.float64(2.0), "zero": np.array(3), "empty": np.zeros((0, 2)), "flags": np.array([True])}  # fmt: skip
+    state = {
+        "a": np.arange(6, dtype=np.uint64).reshape(2, 3),
+        "b": [1.5, None, "s"],
+        "rng": np.random.default_rng(0).bit_generator.state,
+        "scalar": np.float64(2.0),
+        "zero": np.array(3),
+        "empty": np.zeros((0, 2)),
+        "flags": np.array([True]),
+    }
     checkpoint.save(tmp_path / "c.pt", state)
     loaded = checkpoint.load(tmp_path / "c.pt")
     loaded.pop("format")
