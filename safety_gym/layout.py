@@ -2,13 +2,15 @@
 
 The sampler places `m` entities one after another. An entity with keep-out radius `k` is drawn uniformly from its
 rectangles shrunk by `k` and accepted when its distance to every entity already placed is at least the sum of both
-radii plus `margin`. After 100 refused draws the whole layout starts again (`navigation.md` of the reference suite, "Layout
-sampling"). All simulations of a call are sampled together, but a simulation only consumes its own generator, by an
-amount that depends on nothing else: layouts are the same for every batch size.
+radii plus `margin`. After 100 refused draws the whole layout starts again: the reference suite's rule.
+
+A layout is a few hundred dependent decisions on a handful of numbers: plain floats are faster here than arrays, for
+one simulation and for many, and a simulation's layout depends on nothing but its own generator.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +20,10 @@ from numpy.typing import NDArray
 from safety_gym.objects import Rect
 
 TRIES = 100
+"""Draws for one entity before the layout starts again."""
 MAX_LAYOUTS = 10_000
-_FIRST = 16
-"""Candidates looked at for every simulation before the few unlucky ones look at the rest."""
-_REPEATS = 64
-"""Layouts tried at once for a simulation whose first layout failed."""
+_BLOCK = 256
+"""Uniforms taken from a generator at a time; what is left of the last block is dropped."""
 
 
 class LayoutError(ValueError):
@@ -45,28 +46,20 @@ class Entity:
 
 
 class Plan:
-    """Entities in placement order with everything the sampler needs as arrays."""
+    """Entities in placement order with what the sampler needs to know about each."""
 
     def __init__(self, entities: Sequence[Entity], margin: float = 0.0) -> None:
         self.entities = tuple(entities)
         self.names = tuple(e.name for e in entities)
-        self.keepout = np.array([e.keepout for e in entities])
-        self.min_dist = self.keepout[:, None] + self.keepout[None, :] + margin
-        self._rects = [_shrunk(e) for e in entities]
-        self._cumulative = [_cumulative_area(rects) for rects in self._rects]
-        self.ndraw = 3 if any(len(r) > 1 for r in self._rects) else 2
+        self.rects = tuple(_shrunk(e) for e in entities)
+        self.cumulative = tuple(_cumulative_area(rects) for rects in self.rects)
+        apart = [[a.keepout + margin + b.keepout for b in entities] for a in entities]
+        # Pairs (k, squared distance) per entity, the widest first: most refusals are found at the first comparison.
+        self.before = tuple(_widest_first(apart[j], range(j)) for j in range(len(entities)))
+        self.others = tuple(_widest_first(row, [k for k in range(len(row)) if k != j]) for j, row in enumerate(apart))
 
     def __len__(self) -> int:
         return len(self.entities)
-
-    def candidates(self, j: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map uniforms `u (..., ndraw)` to positions `(..., 2)` inside the area of entity `j`."""
-        rects = self._rects[j]
-        low, span = rects[:, :2], rects[:, 2:] - rects[:, :2]
-        if len(rects) == 1:
-            return np.asarray(low[0] + u[..., :2] * span[0])
-        which = np.searchsorted(self._cumulative[j], u[..., 2], side="right").clip(max=len(rects) - 1)
-        return np.asarray(low[which] + u[..., :2] * span[which])
 
 
 def sample(rngs: Sequence[np.random.Generator], plan: Plan, ids: Sequence[int] | None = None) -> NDArray[np.float64]:
@@ -74,27 +67,22 @@ def sample(rngs: Sequence[np.random.Generator], plan: Plan, ids: Sequence[int] |
 
     `ids` names the simulations in errors. Raises LayoutError when `MAX_LAYOUTS` layouts of a simulation failed.
     """
-    s, m = len(rngs), len(plan)
-    out = np.empty((s, m, 3))
-    pending = np.arange(s)
-    tried, repeats = 0, 1
-    while len(pending):
-        xy, ok = _attempt([rngs[i] for i in pending], plan, repeats)
-        first = ok.argmax(axis=1)
-        found = ok[np.arange(len(pending)), first]
-        out[pending[found], :, :2] = xy[found, first[found]]
-        pending = pending[~found]
-        tried, repeats = tried + repeats, _REPEATS
-        if len(pending) and tried >= MAX_LAYOUTS:
-            names = [int(i) if ids is None else int(ids[i]) for i in pending]
-            raise LayoutError(
-                f"no layout found in {tried} tries for simulations {names[:5]}: {m} objects with keep-out radii up to "
-                f"{plan.keepout.max():g} m do not fit; use fewer objects, smaller keep-outs or larger extents",
-                names,
-            )
+    out = np.empty((len(rngs), len(plan), 3))
+    failed = []
     for i, rng in enumerate(rngs):
-        out[i, :, 2] = rng.random(m)
-    out[:, :, 2] *= 2 * np.pi
+        points = _sample_one(_Uniforms(rng), plan)
+        if points is None:
+            failed.append(i if ids is None else ids[i])
+            continue
+        out[i, :, :2] = points
+        out[i, :, 2] = 2 * np.pi * rng.random(len(plan))
+    if failed:
+        raise LayoutError(
+            f"no layout found in {MAX_LAYOUTS} tries for simulations {failed[:5]}: {len(plan)} objects with keep-out "
+            f"radii up to {max(e.keepout for e in plan.entities):g} m do not fit; use fewer objects, smaller keep-outs "
+            "or larger extents",
+            failed,
+        )
     for j, entity in enumerate(plan.entities):
         if entity.rot is not None:
             out[:, j, 2] = entity.rot
@@ -108,81 +96,89 @@ def resample(
 
     Returns positions `(s, 2)` and whether one was found within `MAX_LAYOUTS` draws `(s,)`.
     """
-    others = [k for k in range(len(plan)) if k != j]
-    placed, dist = xy[:, others], plan.min_dist[j, others]
-    out = np.zeros((len(rngs), 2))
-    found = np.zeros(len(rngs), bool)
-    pending = np.arange(len(rngs))
-    for _ in range(MAX_LAYOUTS // TRIES):
-        u = np.stack([rngs[i].random((TRIES, plan.ndraw)) for i in pending])
-        chosen, ok = _first_clear(plan.candidates(j, u), placed[pending], dist)
-        out[pending[ok]] = chosen[ok]
-        found[pending[ok]] = True
-        pending = pending[~ok]
-        if not len(pending):
-            break
+    out, found = np.zeros((len(rngs), 2)), np.zeros(len(rngs), bool)
+    for i, rng in enumerate(rngs):
+        point = _draw_clear(_Uniforms(rng), plan, j, xy[i].tolist(), plan.others[j], MAX_LAYOUTS)
+        if point is not None:
+            out[i], found[i] = point, True
     return out, found
 
 
-def _attempt(
-    rngs: Sequence[np.random.Generator], plan: Plan, repeats: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Try `repeats` layouts per generator: positions (s, repeats, m, 2) and whether each is complete."""
-    s, m = len(rngs), len(plan)
-    u = np.stack([rng.random((repeats, m, TRIES, plan.ndraw)) for rng in rngs])
-    u = u.reshape(s * repeats, m, TRIES, plan.ndraw)
-    xy = np.empty((s * repeats, m, 2))
-    ok = np.ones(s * repeats, bool)
-    for j in range(m):
-        xy[:, j], clear = _first_clear(plan.candidates(j, u[:, j]), xy[:, :j], plan.min_dist[j, :j])
-        ok &= clear
-    return xy.reshape(s, repeats, m, 2), ok.reshape(s, repeats)
+class _Uniforms:
+    """Uniform numbers in [0, 1) as Python floats, drawn from a generator in blocks."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._left: list[float] = []
+
+    def __call__(self) -> float:
+        if not self._left:
+            self._left = self._rng.random(_BLOCK).tolist()
+        return self._left.pop()
 
 
-def _first_clear(
-    cand: NDArray[np.float64], placed: NDArray[np.float64], dist: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the first of `cand (s, t, 2)` at least `dist (j,)` from `placed (s, j, 2)`, and whether there is one."""
-    rows = np.arange(len(cand))
-    clear = _clear(cand[:, :_FIRST], placed, dist)
-    pick = clear.argmax(axis=1)
-    ok = clear[rows, pick]
-    if cand.shape[1] > _FIRST and not ok.all():
-        late = np.flatnonzero(~ok)
-        clear = _clear(cand[late, _FIRST:], placed[late], dist)
-        pick[late] = clear.argmax(axis=1) + _FIRST
-        ok[late] = clear.any(axis=1)
-    return cand[rows, pick], ok
+def _sample_one(uniform: _Uniforms, plan: Plan) -> list[list[float]] | None:
+    for _ in range(MAX_LAYOUTS):
+        points: list[list[float]] = []
+        for j in range(len(plan)):
+            point = _draw_clear(uniform, plan, j, points, plan.before[j], TRIES)
+            if point is None:
+                break
+            points.append(point)
+        else:
+            return points
+    return None
 
 
-def _clear(
-    cand: NDArray[np.float64], placed: NDArray[np.float64], dist: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    if placed.shape[1] == 0:
-        return np.ones(cand.shape[:2], bool)
-    dx = cand[:, :, None, 0] - placed[:, None, :, 0]
-    dy = cand[:, :, None, 1] - placed[:, None, :, 1]
-    return np.asarray((dx * dx + dy * dy >= dist * dist).all(axis=2))
+def _draw_clear(
+    uniform: _Uniforms,
+    plan: Plan,
+    j: int,
+    points: list[list[float]],
+    apart: tuple[tuple[int, float], ...],
+    tries: int,
+) -> list[float] | None:
+    """Draw a place for entity `j` until it keeps its distances `apart` from `points`; None after `tries` draws."""
+    rects, cumulative = plan.rects[j], plan.cumulative[j]
+    x0, y0, x1, y1 = rects[0]
+    for _ in range(tries):
+        if len(rects) > 1:
+            x0, y0, x1, y1 = rects[bisect_right(cumulative, uniform(), hi=len(rects) - 1)]
+        x = x0 + uniform() * (x1 - x0)
+        y = y0 + uniform() * (y1 - y0)
+        for k, square in apart:
+            other = points[k]
+            dx, dy = x - other[0], y - other[1]
+            if dx * dx + dy * dy < square:
+                break
+        else:
+            return [x, y]
+    return None
 
 
-def _shrunk(entity: Entity) -> NDArray[np.float64]:
-    """Return the entity's rectangles shrunk by its keep-out, (r, 4); a fixed location is a rectangle of no size."""
+def _widest_first(apart: Sequence[float], others: Sequence[int] | range) -> tuple[tuple[int, float], ...]:
+    return tuple((k, apart[k] ** 2) for k in sorted(others, key=lambda k: -apart[k]) if apart[k] > 0)
+
+
+def _shrunk(entity: Entity) -> list[Rect]:
+    """Return the entity's rectangles shrunk by its keep-out; a fixed location is a rectangle of no size."""
     if entity.location is not None:
-        x, y = entity.location
-        return np.array([[x, y, x, y]], dtype=float)
-    rects = np.array(entity.rects, dtype=float).reshape(-1, 4)
-    rects = rects + entity.keepout * np.array([1.0, 1.0, -1.0, -1.0])
-    rects = rects[(rects[:, 0] <= rects[:, 2]) & (rects[:, 1] <= rects[:, 3])]
-    if not len(rects):
+        x, y = map(float, entity.location)
+        return [(x, y, x, y)]
+    k = entity.keepout
+    shrunk = [(x0 + k, y0 + k, x1 - k, y1 - k) for x0, y0, x1, y1 in entity.rects]
+    kept = [r for r in shrunk if r[0] <= r[2] and r[1] <= r[3]]
+    if not kept:
         raise LayoutError(
             f"'{entity.name}': no room left after shrinking its placement area {entity.rects} by its keep-out "
-            f"{entity.keepout:g} m; use a smaller keep-out or larger extents"
+            f"{k:g} m; use a smaller keep-out or larger extents"
         )
-    return rects
+    return kept
 
 
-def _cumulative_area(rects: NDArray[np.float64]) -> NDArray[np.float64]:
-    area = (rects[:, 2] - rects[:, 0]) * (rects[:, 3] - rects[:, 1])
-    if area.sum() == 0:  # only fixed points: all equally likely
+def _cumulative_area(rects: Sequence[Rect]) -> list[float]:
+    """Return the cumulative share of each rectangle's area; points of no area are equally likely."""
+    area = np.array([(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in rects])
+    if area.sum() == 0:
         area = np.ones(len(rects))
-    return np.cumsum(area) / area.sum()
+    return (np.cumsum(area) / area.sum()).tolist()  # type: ignore[no-any-return]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 from gymnasium.envs.registration import register
 
 from safety_gym import robots, tasks
@@ -107,7 +108,9 @@ def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task],
 
     `options` may hold a `config` mapping in the reference's style; further options win over it.
     """
-    name = env_id.removeprefix("safety_gym:") if isinstance(env_id, str) else env_id
+    if not isinstance(env_id, str):
+        raise ValueError(f"env_id={env_id!r}: expected a string such as 'SafetyPointGoal1-v0'")
+    name = env_id.removeprefix("safety_gym:")
     registered: dict[str, Any] = {}
     if name in _custom:
         base, stored = _custom[name]
@@ -128,25 +131,30 @@ def max_episode_steps(env_id: str) -> int:
     return limit if limit is not None else parse(base).max_episode_steps
 
 
-def register_task(env_id: str, base: str, **options: Any) -> None:
+def register_task(env_id: str, base: str, max_episode_steps: int | None = None, **options: Any) -> None:
     """Register a task of your own as data: an existing id with other options.
 
     Args:
         env_id: new name, e.g. `SafetyPointCrowd-v0` or `my/Crowd-v0`.
-        base: the id it starts from, e.g. `SafetyPointGoal1-v0` or `SafetyPointGoalBase-v0`.
+        base: the id of the suite it starts from, e.g. `SafetyPointGoal1-v0` or `SafetyPointGoalBase-v0`.
+        max_episode_steps: length of an episode; None: that of `base`.
         options: any option of `make` for that id, e.g. `hazards={"num": 20}`, `extents=(-3, -3, 3, 3)`.
 
     Raises:
         ValueError: the name is taken, the base unknown or an option wrong.
     """
-    if env_id in _custom or env_id.removesuffix("-v0") in {i.removesuffix("-v0") for i in ids()}:
+    taken = {name for e in grammar() for name in (e.canonical, e.twin)}
+    if env_id in _custom or env_id in taken or env_id in gymnasium.registry:
         raise ValueError(f"env_id={env_id!r}: this id exists already; choose another name")
-    _, task, config = resolve(base, options)
-    task(config, (robots.ROBOTS[parse(base).robot],))  # checks that the required objects are there
-    limit = options.get("max_episode_steps", task.max_episode_steps)
-    stored = {k: v for k, v in options.items() if k != "max_episode_steps"}
+    if max_episode_steps is not None and (
+        isinstance(max_episode_steps, bool) or not isinstance(max_episode_steps, int) or max_episode_steps < 1
+    ):
+        raise ValueError(f"max_episode_steps={max_episode_steps!r}: expected a whole number >= 1 or None")
+    parsed, task, config = resolve(base, options)
+    task(config, (robots.ROBOTS[parsed.robot],))  # checks that the required objects are there
+    limit = max_episode_steps or task.max_episode_steps
     _register(env_id, env_id, limit)
-    _custom[env_id] = (base, stored)
+    _custom[env_id] = (parsed.canonical, dict(options))
     _limits[env_id] = limit
 
 
