@@ -172,7 +172,7 @@ class ConsoleWriter:
             right = items[half + i] if half + i < len(items) else ("", "")
             table.add_row(*items[i], *right)
         share = f"{self.step:,} / {self.total:,} steps   {self.rate:,.0f} steps/s   left {self._left()}"
-        return Group(table, ProgressBar(total=self.total, completed=self.step, width=60), Text(share))
+        return Group(table, Text(share), ProgressBar(total=self.total, completed=self.step, width=60))
 
 
 def _format(value: float) -> str:

@@ -76,13 +76,12 @@ class ActorCritic:
         self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None
     ) -> list[Tensor]:
         """Return input, hidden activations and output `(k, b, nact)` of the networks `rows` for obs `(b, nobs)`."""
-        layers = self.layers if layers is None else layers
-        k = layers[0][0][rows].shape[0]
-        acts = [obs.expand(k, *obs.shape)]
+        layers = pick(self.layers if layers is None else layers, rows)
+        acts = [obs.expand(len(layers[0][0]), *obs.shape)]
         for weight, bias in layers[:-1]:
-            acts.append(_tanh_layer(acts[-1], weight[rows], bias[rows]))
+            acts.append(_tanh_layer(acts[-1], weight, bias))
         weight, bias = layers[-1]
-        acts.append(torch.baddbmm(bias[rows], acts[-1], weight[rows]))
+        acts.append(torch.baddbmm(bias, acts[-1], weight))
         return acts
 
     def backward(self, acts: list[Tensor], grad_out: Tensor, rows: slice = ALL) -> None:
@@ -90,13 +89,13 @@ class ActorCritic:
 
         `log_std` does not pass through the MLP: the caller writes `log_std_grad`.
         """
-        delta = grad_out
-        for i in range(len(self.layers) - 1, -1, -1):
-            grad_weight, grad_bias = self.grad_layers[i]
-            torch.bmm(acts[i].mT, delta, out=grad_weight[rows])
-            torch.sum(delta, 1, keepdim=True, out=grad_bias[rows])
+        delta, layers, grad_layers = grad_out, pick(self.layers, rows), pick(self.grad_layers, rows)
+        for i in range(len(layers) - 1, -1, -1):
+            grad_weight, grad_bias = grad_layers[i]
+            torch.bmm(acts[i].mT, delta, out=grad_weight)
+            torch.sum(delta, 1, keepdim=True, out=grad_bias)
             if i:
-                delta = torch.bmm(delta, self.layers[i][0][rows].mT)
+                delta = torch.bmm(delta, layers[i][0].mT)
                 delta = torch.ops.aten.tanh_backward(delta, acts[i])
 
     @torch.no_grad()
@@ -126,6 +125,11 @@ class ActorCritic:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.params.copy_(state["params"])
+
+
+def pick(layers: list[tuple[Tensor, Tensor]], rows: slice) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of the networks `rows`."""
+    return layers if rows is ALL else [(weight[rows], bias[rows]) for weight, bias in layers]
 
 
 def _tanh_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
