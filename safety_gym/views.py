@@ -13,13 +13,16 @@ from safety_gym.robots import ROBOTS
 from safety_gym.vector_env import RENDER_MODES, SafetyVectorEnv
 
 _LIST_SUFFIX = "_list"
+WINDOW_SIZE = 720
+"""Pixels of a window whose size the user did not give."""
 
 
 class SafetyEnv(gymnasium.Env[Any, Any]):
     """One simulation of an id with Gymnasium's five-value step; the cost is in `info["cost"]`.
 
     `gymnasium.make` adds the time limit; made directly, an episode only ends by itself. `render_mode="human"` opens a
-    window. `keyboard=True` (the `...Debug-v0` ids) replaces actions by what the keys I, J, K and L held in it mean.
+    window. `keyboard=True` (the `...Debug-v0` ids) replaces actions by what the keys I, J, K and L held in it mean;
+    without that window the actions given are used, with one warning.
     Other arguments are those of `SafetyVectorEnv`.
     """
 
@@ -34,11 +37,14 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
         keyboard: bool | None = None,
         **options: Any,
     ) -> None:
-        self._args = {"render_mode": render_mode, "max_episode_steps": max_episode_steps, "keyboard": keyboard, **options}
+        own = {"render_mode": render_mode, "max_episode_steps": max_episode_steps, "keyboard": keyboard}
+        self._args = own | options
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode={render_mode!r}: expected None or one of {self.metadata['render_modes']}")
         if "num_envs" in options:
             raise ValueError("num_envs: make() gives a single environment; use make_vec() for several")
+        if render_mode == "human" and "width" not in options and "height" not in options:
+            options |= {"width": WINDOW_SIZE, "height": WINDOW_SIZE}
         self.env_id = env_id
         self.vec = SafetyVectorEnv(
             env_id,
@@ -57,6 +63,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
         self.action_space = self.vec.single_action_space
         self.cost_names = self.vec.cost_names
         self._window: Any = None
+        self._keys_warned = False
         self._last: dict[str, float] = {}
 
     # --- what lies underneath -----------------------------------------------------------------------------------------
@@ -97,7 +104,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
     def np_random(self, value: np.random.Generator) -> None:
         self.vec.sim.world.layout_rng[0] = value
 
-    @property
+    @property  # type: ignore[override]
     def _np_random(self) -> np.random.Generator:  # Gymnasium's checker and wrappers look here
         return self.np_random
 
@@ -112,14 +119,14 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode. `options["layout"]` gives an explicit layout, e.g. `{"agent": (0, 0, 1.57), ...}`."""
         obs, _ = self.vec.reset(seed=seed, options={"layout": (options or {}).get("layout")})
-        self._last = {"return": 0.0, "cost": 0.0, "steps": 0.0, "reward": 0.0}
+        self._last = {"return": 0.0, "cost": 0.0, "steps": 0.0, "reward": 0.0, "step_cost": 0.0}
         if self.render_mode == "human":
             self._show()
         return self._first(obs), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Advance by one control step; `action` (u,) is clipped to the control range."""
-        action = self._keys() if self.keyboard else action
+        action = self._keys(action) if self.keyboard else action
         if np.shape(action) != self.action_space.shape:
             raise ValueError(f"action has shape {np.shape(action)}; expected {self.action_space.shape}")
         obs, reward, terminated, truncated, infos = self.vec.step(np.asarray(action)[None])
@@ -132,7 +139,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
             self._last["return"] += reward[0]
             self._last["cost"] += info["cost"]
             self._last["steps"] += 1
-            self._last["reward"] = reward[0]
+            self._last["reward"], self._last["step_cost"] = reward[0], info["cost"]
             self._show()
         return self._first(obs), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
@@ -162,22 +169,31 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
     def _show(self) -> None:
         from safety_gym.viewer import Viewer
 
+        if self._window is not None and self._window.closed:
+            return
         frame = self.vec.frame(0, depth=False)
         if self._window is None:
             self._window = Viewer(self.env_id, (frame.shape[1], frame.shape[0]))
-        self._window.show(frame, self.status_lines())
+        self._window.show(frame, self.status_lines(), fps=self.metadata["render_fps"])
 
     def status_lines(self) -> list[str]:
         """Return what the window writes over the picture."""
         last = self._last
         return [
-            f"{self.env_id}   seed {self.np_random_seed}",
-            f"step {last['steps']:.0f}   reward {last['reward']:+.3f}   return {last['return']:+.2f}   cost {last['cost']:.0f}",
+            f"{self.env_id}   layout seed {self.np_random_seed}",
+            f"step {last['steps']:.0f}   reward {last['reward']:+.4f}   return {last['return']:+.2f}",
+            f"cost {last['step_cost']:g}   sum of costs {last['cost']:g}",
         ]
 
-    def _keys(self) -> Any:
-        held = self._window.poll().held if self._window is not None else frozenset()
-        return key_action(self._robot, held)
+    def _keys(self, action: Any) -> Any:
+        if self._window is not None:
+            return key_action(self._robot, self._window.poll().held)
+        if not self._keys_warned:
+            self._keys_warned = True
+            gymnasium.logger.warn(
+                f"{self.env_id}: the keys need a window (render_mode='human'); without it the actions given are used"
+            )
+        return action
 
     def __getstate__(self) -> dict[str, Any]:
         return {"env_id": self.env_id, "args": self._args, "state": self.get_state(), "spec": self.spec}
