@@ -18,20 +18,27 @@ ROBOT_CAMERAS = ("vision", "vision_back", "track")
 DEFAULT_CAMERA = "vision"
 
 
+def check_picture(width: Any, height: Any, camera_name: Any) -> None:
+    """Raise ValueError for a picture no scene has: sizes in pixels, a camera of the world or of a robot."""
+    for name, value in (("width", width), ("height", height)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= 8192:
+            raise ValueError(f"{name}={value!r}: expected a whole number of pixels from 1 to 8192")
+    known = (*WORLD_CAMERAS, *ROBOT_CAMERAS)
+    if camera_name is not None and str(camera_name).rpartition("/")[2] not in known:
+        raise ValueError(f"camera_name={camera_name!r}: expected None or one of {', '.join(map(repr, known))}")
+
+
 class SceneCamera:
     """Draws simulations of one simulator with one renderer, made at the first frame."""
 
     def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None) -> None:
-        for name, value in (("width", width), ("height", height)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= 8192:
-                raise ValueError(f"{name}={value!r}: expected a whole number of pixels from 1 to 8192")
         self._sim = sim
         self.default = camera_name or DEFAULT_CAMERA
         self.resolve(self.default)
         self._model = sim.scene.drawing
         self._data = mujoco.MjData(self._model)
         self._physics = mujoco.MjData(sim.scene.model)
-        self._renderer = FrameRenderer(self._model, int(width), int(height))
+        self._renderer = FrameRenderer(self._model, width, height)
 
     def resolve(self, name: str) -> str:
         """Return the model's name of a camera; robot cameras belong to the first robot unless prefixed."""

@@ -86,9 +86,10 @@ class Report:
         errors = "  ".join(f"{k} {v:.1e}" for k, v in self.errors.items())
         verdict = "ok  " if self.passed else "FAIL"
         why = "" if self.passed else "  " + "; ".join(self.problems[:3])
+        nudged = f" (start nudged by {NUDGE:g})" if self.nudged else ""
         return (
             f"{verdict} {self.file}  {self.samples} one-step samples  {errors}  window qpos {self.window_qpos:.1e}  "
-            f"free run {self.free_steps}/{self.free_needed}{f' (start nudged by {NUDGE:g})' if self.nudged else ''}{why}"
+            f"free run {self.free_steps}/{self.free_needed}{nudged}{why}"
         )
 
 

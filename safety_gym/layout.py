@@ -11,7 +11,7 @@ one simulation and for many, and a simulation's layout depends on nothing but it
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ _BLOCK = 256
 class LayoutError(ValueError):
     """No layout was found, or the one given cannot be used; `ids` lists the simulations concerned."""
 
-    def __init__(self, message: str, ids: Sequence[int] = ()) -> None:
+    def __init__(self, message: str, ids: Iterable[int] = ()) -> None:
         self.ids = tuple(int(i) for i in ids)
         super().__init__(message)
 

@@ -6,6 +6,7 @@ order of the reference suite, which is also the flattening order.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Observer:
 
     @staticmethod
     def _contiguous(slices: Sequence[slice]) -> slice | None:
-        joined = all(a.stop == b.start for a, b in zip(slices, slices[1:], strict=False))
+        joined = all(a.stop == b.start for a, b in itertools.pairwise(slices))
         return slice(slices[0].start, slices[-1].stop) if joined else None
 
     # --- spaces -------------------------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ class Observer:
                 out[:, j, target] = np.where(dist >= 0, np.exp(-np.maximum(dist, 0.0)), 0.0)
 
     def _compasses(self, world: World, out: Array) -> None:
-        values = []
+        values: list[Array] = []
         for obj in self._compass_kinds:
             values.extend(np.moveaxis(self._directions(world, obj), 2, 0))
         for (_, target), value in zip(self._compass_slices, values, strict=True):

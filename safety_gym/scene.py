@@ -2,8 +2,8 @@
 
 A scene exists in two forms with the same joints in the same order:
 
-* the *physics* model leaves out zones (hazards, goals, ...): they touch nothing, and as bodies they would cost a fifth of
-  the step. Their poses live in the simulation's user data, so that they belong to its state row all the same;
+* the *physics* model leaves out zones (hazards, goals, ...): they touch nothing, and as bodies they would cost a fifth
+  of the step. Their poses live in the simulation's user data, so that they belong to its state row all the same;
 * the *drawing* model has them as mocap bodies; `Scene.pose_drawing` copies a row into its MjData.
 
 Scenes with ray lidar are compiled with the zones as bodies, since rays must find them.
@@ -44,7 +44,7 @@ def assets_dir() -> Path:
         if (folder / "arena.xml").is_file():
             return folder
     raise FileNotFoundError(
-        f"the MJCF assets of safety_gym are neither in {package / 'assets'} nor in {package.parent / 'envs' / 'assets'}; "
+        f"the MJCF assets of safety_gym are neither in {package / 'assets'} nor in {package.parent / 'envs/assets'}; "
         "the installation is incomplete: reinstall it with pip"
     )
 

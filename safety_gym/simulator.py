@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safety_gym import layout
 from safety_gym.costs import cost_terms
 from safety_gym.layout import LayoutError
-from safety_gym.objects import KINDS, Mobility
+from safety_gym.objects import Mobility
 from safety_gym.observation import Observer
 from safety_gym.robots import Robot
 from safety_gym.scene import Scene, SceneConfig, build_scene
@@ -145,8 +145,8 @@ class Simulator:
         if len(bad):
             charged = [t.key for t, s in self.terms if t.present is None and t.value(self.world, s)[bad].any()]
             raise LayoutError(
-                f"simulations {bad[:5].tolist()}: {what} starts with a cost ({', '.join(charged)}); move the robot away "
-                "from what charges it",
+                f"simulations {bad[:5].tolist()}: {what} starts with a cost ({', '.join(charged)}); move the robot "
+                "away from what charges it",
                 bad,
             )
 
@@ -287,7 +287,7 @@ class Simulator:
     def layout(self, i: int) -> dict[str, Any]:
         """Return where everything is in simulation `i`, in the form `parse_layout` takes.
 
-        Robots and things that can be touched are (x, y, yaw), zones (x, y); gremlins are given by the centre of their path.
+        Robots and things that can be touched are (x, y, yaw), zones (x, y); gremlins are at the centre of their path.
         """
         world = self.world
         yaw = world.agent_yaw()[i]
@@ -303,7 +303,7 @@ class Simulator:
         return result
 
     def parse_layout(self, given: Mapping[str, Any]) -> Array:
-        """Return an explicit layout as poses (a + k, 3); raise LayoutError for anything missing, unknown or overlapping."""
+        """Return an explicit layout as poses (a + k, 3); LayoutError for anything missing, unknown or overlapping."""
         if not isinstance(given, Mapping):
             raise LayoutError(f"options['layout']={given!r}: expected a mapping such as {{'agent': (x, y, yaw), ...}}")
         agent_key = "agent" if self.nagent == 1 else "agents"

@@ -22,6 +22,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from safety_gym import registry
+from safety_gym.camera import SceneCamera, check_picture
 from safety_gym.robots import ROBOTS
 from safety_gym.simulator import Simulator, StepResult
 from safety_gym.world import Array, Ids
@@ -35,8 +36,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
     Args:
         env_id: an id of `safety_gym.ids()`.
         num_envs: number of simulations.
-        autoreset_mode: `SameStep` (default: `final_obs` and `final_info` in `info`), `NextStep` (what Gymnasium's vector
-            observation wrappers need) or `Disabled` (reset with `options={"reset_mask": mask}`).
+        autoreset_mode: `SameStep` (default: `final_obs` and `final_info` in `info`), `NextStep` (what Gymnasium's
+            vector observation wrappers need) or `Disabled` (reset with `options={"reset_mask": mask}`).
         max_episode_steps: truncate episodes after so many steps; None: the id's own limit; -1: never.
         num_threads: threads of the physics; default min(num_envs, cores this process may use) or `SAFETY_GYM_THREADS`.
         render_mode: `rgb_array` or `depth_array`; `render()` returns a tuple of frames.
@@ -95,8 +96,9 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = self.sim.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._render_args = {"width": width, "height": height, "camera_name": camera_name}
-        self._camera: Any = None
+        check_picture(width, height, camera_name)
+        self._picture = (int(width), int(height), camera_name)
+        self._camera: SceneCamera | None = None
         self._always = np.ones(self.num_envs, bool)
         self._always.flags.writeable = False
         self._over = np.zeros(self.num_envs, bool)
@@ -115,8 +117,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         """The compiled scene and its addresses."""
         return self.sim.scene
 
-    @property
-    def np_random(self) -> Any:
+    @property  # type: ignore[misc]
+    def np_random(self) -> np.random.Generator:  # type: ignore[override]
         """The generator of simulation 0 (`np_randoms` has all)."""
         return self.sim.world.layout_rng[0]
 
@@ -163,8 +165,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         """Start new episodes, in all simulations or where `options["reset_mask"]` is true.
 
         Args:
-            seed: simulation i gets `seed + i`; or one seed (or None) per simulation. None continues the streams; streams
-                that were never seeded start from fresh entropy.
+            seed: simulation i gets `seed + i`; or one seed (or None) per simulation. None continues the streams;
+                streams that were never seeded start from fresh entropy.
             options: `reset_mask` (n,) bool; `layout`: one explicit layout for all, or one per simulation to reset.
         """
         options = options or {}
@@ -218,10 +220,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
 
     def frame(self, i: int, camera_name: str | None = None, depth: bool | None = None) -> NDArray[Any]:
         """Return a picture of simulation `i`, (height, width, 3) uint8, or depth in metres (height, width) float32."""
-        from safety_gym.camera import SceneCamera
-
         if self._camera is None:
-            self._camera = SceneCamera(self.sim, **self._render_args)
+            self._camera = SceneCamera(self.sim, *self._picture)
         return np.asarray(
             self._camera.frame(i, camera_name, self.render_mode == "depth_array" if depth is None else depth)
         )
@@ -250,8 +250,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         array = np.asarray(mask)
         if array.shape != (self.num_envs,) or array.dtype != bool or not array.any():
             raise ValueError(
-                f"options['reset_mask']: expected {self.num_envs} booleans, at least one true; got {array.dtype} of shape "
-                f"{array.shape} with {int(array.sum())} true"
+                f"options['reset_mask']={mask!r}: expected {self.num_envs} booleans, at least one of them true"
             )
         return np.flatnonzero(array)
 
@@ -337,7 +336,7 @@ def _step_limit(given: int | None, default: int) -> int | None:
     if given == -1:
         return None
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
-        raise ValueError(f"max_episode_steps={given!r}: expected a whole number >= 1, None for the id's own, or -1 for none")
+        raise ValueError(f"max_episode_steps={given!r}: expected a whole number >= 1, None (the id's own) or -1 (none)")
     return int(given)
 
 

@@ -104,8 +104,8 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
     def np_random(self, value: np.random.Generator) -> None:
         self.vec.sim.world.layout_rng[0] = value
 
-    @property  # type: ignore[override]
-    def _np_random(self) -> np.random.Generator:  # Gymnasium's checker and wrappers look here
+    @property
+    def _np_random(self) -> np.random.Generator:  # type: ignore[override]  # Gymnasium's checker and wrappers look here
         return self.np_random
 
     @property

@@ -40,8 +40,8 @@ def base_terms() -> tuple[ObsTerm, ...]:
 class Robot:
     """A robot as data; compared and hashed by identity.
 
-    `root` tells how it is placed: `planar` (slide x, slide y, hinge z in the frame of a mocap body `root`, which takes the
-    spawn pose) or `free` (a free joint).
+    `root` tells how it is placed: `planar` (slide x, slide y, hinge z in the frame of a mocap body `root`, which
+    takes the spawn pose) or `free` (a free joint).
     `keys` maps a held key to the action it adds; `exclusive_keys` override everything else while held.
     """
 

@@ -8,10 +8,8 @@ from safety_gym.tasks.push import PushTask
 from safety_gym.tasks.run import RunTask
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask)}
-PLANNED: dict[str, tuple[str, ...]] = {
-    name: ("0", "1", "2")
-    for name in ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
-}
+_NOT_BUILT = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
+PLANNED: dict[str, tuple[str, ...]] = {name: ("0", "1", "2") for name in _NOT_BUILT}
 """Tasks of the id grammar that are not built yet, with their levels."""
 
 __all__ = ["PLANNED", "TASKS"]

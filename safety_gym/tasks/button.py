@@ -88,8 +88,8 @@ class ButtonTask(Task):
         off = gap[np.arange(len(ids)), nearest] > 1e-6
         if off.any():
             raise LayoutError(
-                f"layout['goal'] is not at a button in simulations {ids[off][:5].tolist()}: give the position of one of "
-                "layout['buttons'], or leave 'goal' out to draw one",
+                f"layout['goal'] is not at a button in simulations {ids[off][:5].tolist()}: give the position of one "
+                "of layout['buttons'], or leave 'goal' out to draw one",
                 ids[off],
             )
         self.choose(world, ids, nearest)

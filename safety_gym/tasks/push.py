@@ -91,7 +91,9 @@ def _fit_box(config: TaskConfig, robot: Robot) -> TaskConfig:
     def fit(obj: Any) -> Any:
         if not isinstance(obj, PushBox):
             return obj
-        changes = {names[k]: v for k, v in robot.push_box.items() if getattr(obj, names[k]) == standard[names[k]]}
+        changes: dict[str, Any] = {
+            names[k]: v for k, v in robot.push_box.items() if getattr(obj, names[k]) == standard[names[k]]
+        }
         return dataclasses.replace(obj, **changes)
 
     return dataclasses.replace(config, objects=tuple(fit(obj) for obj in config.objects))
