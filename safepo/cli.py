@@ -105,8 +105,6 @@ def _train(args: list[str]) -> int:
     config, preset = parse_train(info.name, args[1:])
     if preset is not None:
         print(f"{preset_line(preset)} (short budget; config file and options override it)")
-    for note in config.run.rounding_notes():
-        print(f"note: {note}")
     try:
         print(f"run: {start(config)}")
     except Interrupted as stop:

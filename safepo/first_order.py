@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -112,6 +113,19 @@ def clip_rows(grads: Tensor, max_norm: float) -> None:
     grads.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
 
 
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat denormal numbers as 0: Adam's averages of idle inputs decay to them, and they slow a step many times.
+
+    Limited to the update, so that the physics, which may run in the same thread, keeps its own arithmetic.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 class FirstOrderUpdate:
     """Fits the networks to one epoch of data; holds the optimiser and the shuffling stream."""
 
@@ -135,8 +149,9 @@ class FirstOrderUpdate:
         old_mean, old_log_std = net.mean(batch.obs), net.log_std.clone()
         kl, npass = 0.0, 0
         while npass < cfg.passes and kl <= cfg.target_kl:
-            for minibatch in self._shuffled(batch, advantage):
-                self._step(minibatch, policy_gradient)
+            with flushed_denormals():
+                for minibatch in self._shuffled(batch, advantage):
+                    self._step(minibatch, policy_gradient)
             npass += 1
             kl = gaussian_kl(old_mean, old_log_std, net.mean(batch.obs), net.log_std).mean().item()
             if not math.isfinite(kl):

@@ -145,9 +145,10 @@ def start(config: Config) -> Path:
     if config.run.wandb:
         check_wandb()
     refuse_existing(config.run_dir())
-    check_writable(config.run_dir())
     trainer = Trainer(config)
     try:
+        for note in config.run.rounding_notes():
+            print(f"note: {note}")
         trainer.start()
         run_dir = create_run_dir(config, trainer)
         _loop(trainer, run_dir, resumed=False)
@@ -317,17 +318,6 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def check_writable(run_dir: Path) -> None:
-    """Refuse a log folder that cannot be written before anything is computed."""
-    try:
-        run_dir.parent.mkdir(parents=True, exist_ok=True)
-        probe = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"log_dir: cannot write to {run_dir.parent} ({error.strerror})") from None
-
-
 def create_run_dir(config: Config, trainer: Trainer) -> Path:
     """Build the directory with its first checkpoint beside its place, then rename: it never exists half-made."""
     run_dir = config.run_dir()
@@ -342,7 +332,7 @@ def create_run_dir(config: Config, trainer: Trainer) -> Path:
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         refuse_existing(run_dir)
-        raise UserError(f"cannot create run {run_dir}: {error.strerror}") from None
+        raise UserError(f"log_dir: cannot write to {run_dir.parent} ({error.strerror})") from None
     return run_dir
 
 

@@ -225,3 +225,8 @@ def test_every_row_of_the_table_is_documented() -> None:
         doc = sys.modules[kind.__module__].__doc__ or ""
         assert "Differs from the paper in" in doc and "Differs from SafePO in" in doc
         assert json.dumps(make_config(info.name).to_dict())
+
+
+def test_rounding_is_printed_before_training(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    small(total_steps=500)
+    assert "note: total_steps 500 is not a whole number of epochs" in capsys.readouterr().out
