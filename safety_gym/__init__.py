@@ -16,9 +16,13 @@ from typing import Any
 
 import gymnasium as _gymnasium
 
-from safety_gym import registry, wrappers
-from safety_gym.layout import LayoutError
-from safety_gym.registry import ids, register_task
+from safety_gym import engine as _engine
+
+_engine.import_mujoco()  # before the modules that need it
+
+from safety_gym import registry, wrappers  # noqa: E402
+from safety_gym.layout import LayoutError  # noqa: E402
+from safety_gym.registry import ids, register_task  # noqa: E402
 
 try:
     __version__ = _metadata.version("safe-rl-suite")

@@ -13,6 +13,7 @@ Raw costs (before the 0-1 indicator) are compared as well.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,8 +233,12 @@ class Replay:
 
 def check_file(path: Path) -> Report:
     """Compare one file; never raises for a mismatch."""
-    replay = Replay(path)
-    report = Report(path.name, replay.meta["id"])
+    report = Report(path.name, path.name.split("__")[0])
+    try:
+        replay = Replay(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        report.problems.append(f"cannot be read: {error!r}")
+        return report
     tolerance = TOLERANCES[replay.robot.name]
     _one_step(replay, tolerance, report)
     _windows(replay, report)
@@ -242,18 +247,13 @@ def check_file(path: Path) -> Report:
     return report
 
 
-def check_dir(folder: Path) -> list[Report]:
-    """Check every file of a folder whose environment can be made; raises ValueError if there is none."""
-    reports = []
-    for path in sorted(folder.glob("*.npz")):
-        try:
-            registry.resolve(path.name.split("__")[0], {})
-        except (NotImplementedError, ValueError):
-            continue
-        reports.append(check_file(path))
-    if not reports:
-        raise ValueError(f"no trajectory (*.npz) of an environment that can be made in {folder}")
-    return reports
+def find_files(folder: Path) -> list[Path]:
+    """Return the trajectories of a folder whose environment can be made; raises ValueError if there is none."""
+    known = set(registry.ids())
+    files = [path for path in sorted(folder.glob("*.npz")) if path.name.split("__")[0] in known]
+    if not files:
+        raise ValueError(f"no trajectory (ID__seedN.npz) of an environment that can be made in {str(folder)!r}")
+    return files
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

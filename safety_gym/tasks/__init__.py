@@ -9,7 +9,7 @@ from safety_gym.tasks.run import RunTask
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask)}
 _NOT_BUILT = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
-PLANNED: dict[str, tuple[str, ...]] = {name: ("0", "1", "2") for name in _NOT_BUILT}
+PLANNED: dict[str, tuple[str, ...]] = dict.fromkeys(_NOT_BUILT, ("0", "1", "2"))
 """Tasks of the id grammar that are not built yet, with their levels."""
 
 __all__ = ["PLANNED", "TASKS"]
