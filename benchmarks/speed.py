@@ -181,16 +181,17 @@ def run_resets(env: Any, seed: int, count: int) -> float:
 
 
 def run_bare(env: Any, length: int, seed: int, threads: int) -> Measurement:
-    """The engine alone from the layouts of `env`: no bound outputs, no observation, no reset."""
+    """The engine alone from the layouts of `env`: no bound outputs, no observation, no reset; gremlins stand still."""
     model = env.unwrapped.scene.model
     n = env.num_envs
     sleeps = bool(model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP.value)
     batch = Batch(model, n, nthread=min(n, threads), persistent=sleeps)
     ctrl = batch.bind("ctrl")
+    actions = draw_actions(env.single_action_space, length, seed, (n,))
     env.reset(seed=seed)
+    env.step(actions[0])  # driven objects take their places at the first step
     batch.state[:] = env.unwrapped.batch.state
     batch.forward()
-    actions = draw_actions(env.single_action_space, length, seed, (n,))
     actions = np.clip(actions, *model.actuator_ctrlrange.T)
     start = time.perf_counter()
     for action in actions:
