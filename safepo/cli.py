@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     video.add_argument("target", metavar="RUN", help="run directory or checkpoint file")
     video.add_argument("--output", type=Path, default=None, help="file to write (default RUN/video.mp4)")
     video.add_argument("--seed", type=_integer, default=0, help="seed of the episode (default 0)")
+    video.add_argument("--camera", default="fixedfar", help="camera of safety_gym scenes (default fixedfar)")
     video.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mean")
     video.set_defaults(run=_video)
 
@@ -237,7 +238,8 @@ def _plot(options: argparse.Namespace) -> int:
 def _video(options: argparse.Namespace) -> int:
     from safepo.video import record
 
-    print(f"wrote {record(options.target, options.output, options.seed, not options.stochastic)}")
+    path = record(options.target, options.output, options.seed, not options.stochastic, options.camera)
+    print(f"wrote {path}")
     return 0
 
 

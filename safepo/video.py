@@ -8,19 +8,28 @@ from typing import Any
 import numpy as np
 
 from safepo import checkpoint
-from safepo.envs import check_id
+from safepo.envs import check_id, known_ids
 from safepo.errors import UserError
 from safepo.policy import Policy
 
+SIZE = 400
+"""Pixels of a side of the picture."""
 
-def record(run: str | Path, output: str | Path | None = None, seed: int = 0, deterministic: bool = True) -> Path:
-    """Run one episode and write it (default `RUN/video.mp4`); returns the path."""
+
+def record(
+    run: str | Path,
+    output: str | Path | None = None,
+    seed: int = 0,
+    deterministic: bool = True,
+    camera: str = "fixedfar",
+) -> Path:
+    """Run one episode and write it (default `RUN/video.mp4`); returns the path. `camera` is for safety_gym ids."""
     policy = Policy.load(checkpoint.resolve(run))
     if output is None:
         output = (Path(run) if Path(run).is_dir() else Path(run).parent) / "video.mp4"
     output = Path(output)
     policy.seed(seed)
-    frames, fps = run_episode(policy, seed, deterministic)
+    frames, fps = run_episode(policy, seed, deterministic, camera)
     try:
         import imageio.v2 as imageio
     except ModuleNotFoundError:
@@ -32,9 +41,9 @@ def record(run: str | Path, output: str | Path | None = None, seed: int = 0, det
     return output
 
 
-def run_episode(policy: Policy, seed: int, deterministic: bool) -> tuple[list[np.ndarray], float]:
+def run_episode(policy: Policy, seed: int, deterministic: bool, camera: str) -> tuple[list[np.ndarray], float]:
     """Frames (h, w, 3) uint8 of one episode, and their rate."""
-    env = make_rendered(policy.env_id)
+    env = make_rendered(policy.env_id, camera)
     frames, total, cost = [], 0.0, 0.0
     try:
         obs, _ = env.reset(seed=seed)
@@ -51,12 +60,17 @@ def run_episode(policy: Policy, seed: int, deterministic: bool) -> tuple[list[np
         env.close()
 
 
-def make_rendered(env_id: str) -> Any:
+def make_rendered(env_id: str, camera: str) -> Any:
     """A single environment that renders arrays."""
     import gymnasium
 
     check_id(env_id)
-    return gymnasium.make(env_id, render_mode="rgb_array")
+    if env_id not in known_ids():
+        return gymnasium.make(env_id, render_mode="rgb_array")
+    try:
+        return gymnasium.make(env_id, render_mode="rgb_array", camera_name=camera, width=SIZE, height=SIZE)
+    except ValueError as error:
+        raise UserError(f"{env_id} cannot be drawn like this: {error}") from None
 
 
 def _frame(env: Any, total: float, cost: float) -> np.ndarray:
