@@ -17,6 +17,7 @@ from safety_gym.rendering import grid
 
 ROOT = Path(__file__).resolve().parent.parent
 ROBOTS = ("Point", "Car")
+CAMERAS = {"Run": "track"}  # the robot starts outside the picture of the fixed camera
 
 
 def shown_ids() -> dict[str, list[str]]:
@@ -54,9 +55,9 @@ def main() -> None:
     rows = shown_ids()
     columns = max(len(ids) for ids in rows.values())
     frames, labels = [], []
-    for ids in sorted(rows.values(), key=len, reverse=True):  # one row per task; an incomplete row comes last
-        for env_id in ids:
-            frames.append(frame(env_id, args.width, args.height, args.camera))
+    for task in sorted(rows, key=lambda task: -len(rows[task])):  # one row per task; an incomplete row comes last
+        for env_id in rows[task]:
+            frames.append(frame(env_id, args.width, args.height, CAMERAS.get(task, args.camera)))
             labels.append(env_id)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid(frames, columns, labels)).save(args.output, optimize=True)
