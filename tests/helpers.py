@@ -43,11 +43,15 @@ LEVEL_0: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# Goals so large that robots meet them every few steps, and buttons that are hard to miss.
+# Goals so large that they are met at once, and buttons next to the robot.
+_MIDDLE = [(-0.6, -0.6, 0.6, 0.6)]
 EASY: Mapping[str, Mapping[str, Any]] = {
-    "Goal": {"goal": {"size": 0.9}},
-    "Push": {"goal": {"size": 0.9}},
-    "Button": {"buttons": {"size": 0.3, "num": 6, "keepout": 0.1}, "agent": {"keepout": 0.35}},
+    "Goal": {"goal": {"size": 2.0}},
+    "Push": {"goal": {"size": 2.0}},
+    "Button": {
+        "buttons": {"size": 0.3, "num": 2, "keepout": 0.05, "placements": _MIDDLE},
+        "agent": {"keepout": 0.3, "placements": _MIDDLE},
+    },
     "Circle": {},
     "Run": {},
 }
