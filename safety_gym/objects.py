@@ -14,14 +14,68 @@ Mobility decides where the pose of an object lives (`scene.py`, `world.py`):
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 Rect = tuple[float, float, float, float]
 """Axis-aligned rectangle (xmin, ymin, xmax, ymax) in the world frame, metres."""
+
+
+def check_types(name: str, record: Any) -> None:
+    """Raise ValueError where a field of a dataclass holds something its annotation does not allow.
+
+    `name` is put before the field in the message: `hazards.size='big': expected a number`.
+    """
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        expected = _EXPECTED.get(str(field.type))
+        if expected is not None and not expected[0](value):
+            raise ValueError(f"{name}{field.name}={value!r}: expected {expected[1]}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_rect(value: Any) -> bool:
+    numbers = isinstance(value, tuple) and len(value) == 4 and all(map(_is_number, value))
+    return numbers and value[0] <= value[2] and value[1] <= value[3]
+
+
+def _is_points(value: Any, length: int) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(p, tuple) and len(p) == length and all(map(_is_number, p)) for p in value
+    )
+
+
+_RECT = "(xmin, ymin, xmax, ymax) with min <= max, metres"
+_EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "bool": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
+    "int": (lambda v: isinstance(v, int | np.integer) and not isinstance(v, bool), "a whole number"),
+    "int | None": (
+        lambda v: v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and v > 0),
+        "a whole number > 0 or None",
+    ),
+    "float": (_is_number, "a finite number"),
+    "float | None": (lambda v: v is None or _is_number(v), "a finite number or None"),
+    "Rect": (_is_rect, _RECT),
+    "tuple[Rect, ...] | None": (
+        lambda v: v is None or (isinstance(v, tuple) and len(v) > 0 and all(map(_is_rect, v))),
+        f"None or a list of rectangles {_RECT}",
+    ),
+    "tuple[tuple[float, float], ...]": (lambda v: _is_points(v, 2), "a list of points (x, y), metres"),
+    "tuple[float, float, float]": (
+        lambda v: isinstance(v, tuple) and len(v) == 3 and all(_is_number(x) and x > 0 for x in v),
+        "three lengths > 0, metres",
+    ),
+}
+"""What a field may hold, by its annotation: a test and the words for the error."""
 
 
 class Mobility(enum.Enum):
@@ -85,14 +139,15 @@ class ObjectSpec:
 
     def validate(self) -> None:
         """Raise ValueError for values no scene can be built from."""
-        if not 0 <= self.num <= 1000 or int(self.num) != self.num:
+        check_types(f"{self.kind}.", self)
+        if not 0 <= self.num <= 1000:
             raise ValueError(f"{self.kind}.num={self.num!r}: expected a whole number from 0 to 1000")
         if self.unique and self.num != 1:
             raise ValueError(f"{self.kind}.num={self.num!r}: a scene has exactly one {self.singular}")
-        if not (math.isfinite(self.keepout) and self.keepout >= 0):
+        if self.keepout < 0:
             raise ValueError(f"{self.kind}.keepout={self.keepout!r}: expected a radius >= 0 in metres")
         size = getattr(self, "size", 1.0)
-        if not (math.isfinite(size) and size > 0):
+        if size <= 0:
             raise ValueError(f"{self.kind}.size={size!r}: expected a length > 0 in metres")
 
 

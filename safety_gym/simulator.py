@@ -190,7 +190,7 @@ class Simulator:
         truncated = self._truncated()
         if diverged is not None:
             self._end_diverged(diverged, reward, cost, costs, terminated, truncated)
-        self.last_cost = cost
+        self.last_cost[...] = cost  # a copy: the faces hand out `cost`
         return StepResult(reward, cost, costs, present, terminated, truncated, met, diverged)
 
     def _noise(self, ids: Ids | None) -> Array:

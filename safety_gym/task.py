@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym import layout
-from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect
+from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect, check_types
 from safety_gym.robots import Robot
 from safety_gym.world import Array, Ids, World
 
@@ -65,19 +65,18 @@ class TaskConfig:
 
     def validate(self) -> None:
         """Raise ValueError naming the option, its value and what is accepted."""
-        low, high = self.extents[:2], self.extents[2:]
-        if len(self.extents) != 4 or not (low[0] < high[0] and low[1] < high[1]):
-            raise ValueError(f"extents={self.extents!r}: expected (xmin, ymin, xmax, ymax) with min < max")
+        check_types("", self)
+        check_types("agent.", self.agent)
         if self.lidar_type not in ("pseudo", "natural"):
             raise ValueError(f"lidar_type={self.lidar_type!r}: expected 'pseudo' or 'natural'")
-        if not (isinstance(self.lidar_num_bins, int) and self.lidar_num_bins > 0):
+        if self.lidar_num_bins < 1:
             raise ValueError(f"lidar_num_bins={self.lidar_num_bins!r}: expected a whole number > 0")
         if self.lidar_max_dist is not None and not self.lidar_max_dist > 0:
             raise ValueError(f"lidar_max_dist={self.lidar_max_dist!r}: expected a length > 0 or None")
         if self.compass_shape not in (2, 3):
             raise ValueError(f"compass_shape={self.compass_shape!r}: expected 2 or 3")
-        if self.num_steps is not None and not (isinstance(self.num_steps, int) and self.num_steps > 0):
-            raise ValueError(f"num_steps={self.num_steps!r}: expected a whole number > 0 or None")
+        if self.agent.keepout < 0:
+            raise ValueError(f"agent.keepout={self.agent.keepout!r}: expected a radius >= 0 in metres")
         if not self.action_noise >= 0:
             raise ValueError(f"action_noise={self.action_noise!r}: expected a standard deviation >= 0")
         if self.reward_clip is not None and not self.reward_clip > 0:

@@ -147,6 +147,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             "world": self.sim.world.get_state(),
             "over": self._over.copy(),
             "started": int(self._started),
+            "seeds": [-1 if seed is None else seed for seed in self._seed_given],
             "obs": self.sim.last_observation.copy(),
         }
 
@@ -155,6 +156,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.sim.world.set_state(state["world"])
         self._over = np.array(state["over"], bool)
         self._started = bool(state["started"])
+        self._seed_given = [None if seed < 0 else int(seed) for seed in state["seeds"]]
         self.sim.last_observation[...] = state["obs"]
 
     # --- Gymnasium ----------------------------------------------------------------------------------------------------
