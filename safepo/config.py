@@ -104,7 +104,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "passes": 20,
         "actor_lr": 6e-4,
         "critic_lr": 1e-3,
-        "multiplier_lr": 0.02,
     },
 }
 """Named bundles of settings; keys that an algorithm does not have are skipped.
