@@ -40,12 +40,13 @@ def check_types(name: str, record: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _is_rect(value: Any) -> bool:
-    numbers = isinstance(value, tuple) and len(value) == 4 and all(map(_is_number, value))
-    return numbers and value[0] <= value[2] and value[1] <= value[3]
+    if not (isinstance(value, tuple) and len(value) == 4 and all(map(_is_number, value))):
+        return False
+    return bool(value[0] <= value[2] and value[1] <= value[3])
 
 
 def _is_points(value: Any, length: int) -> bool:
@@ -56,10 +57,10 @@ def _is_points(value: Any, length: int) -> bool:
 
 _RECT = "(xmin, ymin, xmax, ymax) with min <= max, metres"
 _EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "bool": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
+    "bool": (lambda v: isinstance(v, bool), "True or False"),
     "int": (lambda v: isinstance(v, int | np.integer) and not isinstance(v, bool), "a whole number"),
     "int | None": (
-        lambda v: v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and v > 0),
+        lambda v: v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and bool(v > 0)),
         "a whole number > 0 or None",
     ),
     "float": (_is_number, "a finite number"),

@@ -144,6 +144,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         `set_state` of it, and differs by rounding from what would have followed without.
         """
         return {
+            "env_id": self.env_id,
             "world": self.sim.world.get_state(),
             "over": self._over.copy(),
             "started": int(self._started),
@@ -152,7 +153,16 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `get_state` returned, from an environment of the same id, options and number."""
+        """Restore what `get_state` returned, from an environment of the same id, options and number.
+
+        Raises:
+            ValueError: the state is another environment's, or none; nothing has changed then.
+        """
+        given = set(state) if isinstance(state, Mapping) else set()
+        if given != {"env_id", "world", "over", "started", "seeds", "obs"}:
+            raise ValueError(f"state: expected what get_state() returned, got {type(state).__name__} {sorted(given)}")
+        if state["env_id"] != self.env_id:
+            raise ValueError(f"state: it was saved from {state['env_id']!r}; this environment is {self.env_id!r}")
         self.sim.world.set_state(state["world"])
         self._over = np.array(state["over"], bool)
         self._started = bool(state["started"])

@@ -304,20 +304,39 @@ class World:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_state` returned."""
+        """Restore what `get_state` returned; raises ValueError, before anything changes, for any other world's."""
         self.ensure_process()
+        self._check_state(state)
         rows = np.asarray(state["rows"])
-        if rows.shape != self.batch.state.shape:
-            raise ValueError(
-                f"state['rows'] has shape {rows.shape}, this environment needs {self.batch.state.shape}: it was saved "
-                "with another environment or number of environments"
-            )
         for name, values in state["memory"].items():
             self.memory[name] = values
         for rngs, saved in ((self.layout_rng, state["layout_rng"]), (self.noise_rng, state["noise_rng"])):
             for rng, values in zip(rngs, saved, strict=True):
                 rng.bit_generator.state = _rng_restored(values)
         self._load_rows(np.arange(self.n), rows)
+
+    def _check_state(self, state: Any) -> None:
+        mine = {
+            "rows": self.batch.state.shape,
+            "layout_rng": self.n,
+            "noise_rng": self.n,
+            **{f"memory[{name!r}]": self.memory[name].shape for name in self.memory.dtype.names or ()},
+        }
+        try:
+            given = {
+                "rows": np.shape(state["rows"]),
+                "layout_rng": len(state["layout_rng"]),
+                "noise_rng": len(state["noise_rng"]),
+                **{f"memory[{name!r}]": np.shape(values) for name, values in state["memory"].items()},
+            }
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"state: expected what get_state() returned, got {type(state).__name__}") from error
+        wrong = [key for key in (*mine, *given) if mine.get(key) != given.get(key)]
+        if wrong:
+            raise ValueError(
+                f"state: {wrong[0]} is {given.get(wrong[0])}, this environment needs {mine.get(wrong[0])}; it was "
+                "saved with another task or number of environments"
+            )
 
     def _load_rows(self, ids: Ids, rows: Array) -> None:
         self.batch.reset(ids, stage=0)
