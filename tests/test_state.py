@@ -73,11 +73,13 @@ def test_the_cases_contain_what_they_should() -> None:
     """Pushing contact, sleeping vases and running timers exist at the moment of saving."""
     env = single("SafetyPointGoal2-v0")
     env.reset(options={"layout": pushing_layout()})
-    for _ in range(25):
-        env.step(np.array([1.0, 0.0]))
     world = env.unwrapped.vec.sim.world
-    assert world.contacts("vases")[0, 0, 0] > 0
-    assert np.abs(world.linvel("vases")[0, 0]).max() > 1e-2
+    touched, speed = 0.0, 0.0
+    for _ in range(35):
+        env.step(np.array([1.0, 0.0]))
+        touched += world.contacts("vases")[0, 0, 0]
+        speed = max(speed, np.abs(world.linvel("vases")[0, 0]).max())
+    assert touched > 2 and speed > 0.1
     assert (world.linvel("vases")[0, 5:] == 0).all(), "resting vases sleep: their velocity is exactly zero"
 
 
