@@ -817,6 +817,7 @@ def _play(args: argparse.Namespace) -> int:
             with _told():
                 drive.begin()
             viewer = stack.enter_context(Viewer(env.env_id, (args.size, args.size)))
+            _refuse_invisible()
             play(
                 viewer,
                 frame=drive.frame,
@@ -833,6 +834,16 @@ def _play(args: argparse.Namespace) -> int:
     if args.record:
         print(f"wrote {args.record}")
     return 0
+
+
+def _refuse_invisible() -> None:
+    """Raise UserError where SDL, unable to reach the display, has opened a window that nobody can see."""
+    import pygame
+
+    driver = pygame.display.get_driver()
+    if driver in ("offscreen", "dummy") and not os.environ.get("SDL_VIDEODRIVER"):
+        name = "DISPLAY" if os.environ.get("DISPLAY") else "WAYLAND_DISPLAY"
+        raise UserError(f"the display {name}={os.environ.get(name)} cannot be reached; is it running, and yours?")
 
 
 @contextlib.contextmanager
