@@ -109,20 +109,20 @@ class Simulator:
             world.seed(ids.tolist(), [0] * len(ids))
         if layouts is not None:
             poses = np.stack([self.parse_layout(given) for given in layouts])
-            self._place(ids, poses, explicit=True)
+            self._place(ids, poses, np.array([set(self.task.derived) <= set(given) for given in layouts]))
             self._refuse_start_cost(ids, "the layout given")
             return
         pending = ids
         for _ in range(_START_TRIES):
             poses = layout.sample([world.layout_rng[i] for i in pending], self.plan, pending.tolist())
-            self._place(pending, poses, explicit=False)
+            self._place(pending, poses, np.zeros(len(pending), bool))
             pending = pending[self._start_cost(pending)]
             if not len(pending):
                 return
         self._refuse_start_cost(pending, f"each of {_START_TRIES} sampled layouts")
 
-    def _place(self, ids: Ids, poses: Array, explicit: bool) -> None:
-        """Write a layout `poses (s, a + k, 3)` and start the task on it."""
+    def _place(self, ids: Ids, poses: Array, keep_goal: Bools) -> None:
+        """Write layouts `poses (s, a + k, 3)` and start the task on them; see `Task.begin` for `keep_goal (s,)`."""
         world = self.world
         world.clear(ids)
         world.write_agents(ids, poses[:, : self.nagent])
@@ -132,7 +132,7 @@ class Simulator:
         world.forward(ids)
         world.memory[ids] = np.zeros((), world.memory.dtype)
         self.last_cost[ids] = 0.0
-        self.task.begin(world, ids, explicit)
+        self.task.begin(world, ids, keep_goal)
 
     def _start_cost(self, ids: Ids) -> Bools:
         if not self.terms:
@@ -323,15 +323,8 @@ class Simulator:
                 poses[block] = _points(kind, given[kind], slot.num, slot.spec.unique)
             elif slot.spec.locations:
                 poses[block, :2] = slot.spec.locations[: slot.num]
-            elif kind in self.task.derived:
-                poses[block, :2] = self._derived_place(poses)
         self._refuse_overlap(poses)
         return poses
-
-    def _derived_place(self, poses: Array) -> Array:
-        """Return a place for a goal that a layout left out: Button marks its first button."""
-        slot = self.scene.slots["buttons"]
-        return poses[self.nagent + slot.start, :2]
 
     def _refuse_overlap(self, poses: Array) -> None:
         """Raise if two things that can touch each other certainly overlap, whatever their yaw."""

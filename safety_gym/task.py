@@ -203,8 +203,8 @@ class Task:
         """Return the dtype fields of the task's memory, one record per simulation."""
         return []
 
-    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
-        """Start an episode on a placed world. `explicit`: the layout was given, keep its goal."""
+    def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
+        """Start an episode on a placed world; `keep_goal (len(ids),)` is true where an explicit layout set the goal."""
 
     def remember(self, world: World, ids: Ids) -> None:
         """Set the memory that follows from the state (last distances), so that nothing jumps."""

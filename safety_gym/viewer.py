@@ -200,6 +200,11 @@ class Viewer:
             self._window = pygame.display.set_mode(size, pygame.RESIZABLE)
         except pygame.error as error:
             raise DisplayUnavailable(f"the window could not be opened: {error}. {_NO_DISPLAY}") from error
+        driver = pygame.display.get_driver()
+        if driver in ("offscreen", "dummy") and not os.environ.get("SDL_VIDEODRIVER"):  # SDL's silent way out
+            pygame.display.quit()
+            self._window = None
+            raise DisplayUnavailable(f"no display answers (DISPLAY={os.environ.get('DISPLAY')!r}). {_NO_DISPLAY}")
         _active = self
         pygame.display.set_caption(self.title)
         self._font = pygame.font.Font(None, _FONT_SIZE)

@@ -42,13 +42,12 @@ class ButtonTask(Task):
     def memory(self) -> list[tuple[Any, ...]]:
         return [("last_dist", "f8", (len(self.robots),)), ("goal_button", "i8"), ("timer", "i8")]
 
-    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
-        if explicit:
-            self._take_marked(world, ids)
-        else:
-            self.next_goal(world, ids)
+    def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
+        self._take_marked(world, ids[keep_goal])
+        self.next_goal(world, ids[~keep_goal])
 
     def remember(self, world: World, ids: Ids) -> None:
+        world.move_zone(ids, "goal", world.xy("buttons")[ids, world.memory["goal_button"][ids]])
         world.memory["last_dist"][ids] = self._dist(world)[ids]
 
     def reward(self, world: World) -> Array:
@@ -75,7 +74,6 @@ class ButtonTask(Task):
         """Make `button (s,)` the goal button of `ids`: marker, timer and last distance follow."""
         world.memory["goal_button"][ids] = button
         world.memory["timer"][ids] = self._buttons(world).resampling_delay
-        world.move_zone(ids, "goal", world.xy("buttons")[ids, button])
         self.remember(world, ids)
 
     def hide_lidar(self, world: World) -> Mapping[str, NDArray[np.bool_]]:

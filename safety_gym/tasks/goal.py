@@ -36,11 +36,10 @@ class GoalTask(Task):
     def memory(self) -> list[tuple[Any, ...]]:
         return [("last_dist", "f8", (len(self.robots),))]
 
-    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
+    def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
         # The reference places the goal a second time at reset; the first place only influenced the other objects.
-        if not explicit:
-            failed = self.resample_goal(world, ids)
-            del failed  # the first draw is a valid goal: keep it where no second one was found
+        # It is a valid goal, too, and stays where no second one is found.
+        self.resample_goal(world, ids[~keep_goal])
         self.remember(world, ids)
 
     def remember(self, world: World, ids: Ids) -> None:

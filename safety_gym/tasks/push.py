@@ -45,9 +45,8 @@ class PushTask(Task):
     def memory(self) -> list[tuple[Any, ...]]:
         return [("last_box_dist", "f8", (len(self.robots),)), ("last_box_goal", "f8")]
 
-    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
-        if not explicit:
-            self.resample_goal(world, ids)
+    def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
+        self.resample_goal(world, ids[~keep_goal])
         self.remember(world, ids)
 
     def remember(self, world: World, ids: Ids) -> None:

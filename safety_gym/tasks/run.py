@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safety_gym.objects import Sigwalls
 from safety_gym.task import AgentConfig, Task, TaskConfig
@@ -34,7 +35,7 @@ class RunTask(Task):
     def memory(self) -> list[tuple[Any, ...]]:
         return [("potential", "f8", (len(self.robots),))]
 
-    def begin(self, world: World, ids: Ids, explicit: bool) -> None:
+    def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
         self.remember(world, ids)
 
     def remember(self, world: World, ids: Ids) -> None:
