@@ -1,0 +1,439 @@
+"""The `safety-gym` command: what it prints, its exit codes, and driving a robot in a real window."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import safety_gym
+from safety_gym import cli, conformance, registry
+from safety_gym.task import TaskConfig
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "data" / "golden"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*args: str) -> tuple[int, str, str]:
+        code = cli.main(args)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the variables of a subprocess that finds this checkout and sees no display unless given one."""
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")}
+    return {**env, "PYTHONPATH": os.fspath(ROOT), **changes}
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "safety_gym.cli", *args]
+
+
+# --- help and errors --------------------------------------------------------------------------------------------------
+
+
+def test_help_and_version(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("list", "show", "play", "bench", "doctor", "conformance"):
+        assert re.search(rf"^    {name}  +\w", out, re.M)
+        code, about, _ = run(name, "--help")
+        assert code == 0 and about.startswith(f"usage: safety-gym {name}")
+    assert run("--version") == (0, f"safe-rl-suite {safety_gym.__version__}\n", "") or "checkout" in run("--version")[1]
+    code, out, err = run()
+    assert code == 2 and out == "" and "usage" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("lst", "unknown command 'lst'; did you mean 'list'?"),
+        ("list --frob", "unrecognized arguments: --frob"),
+        ("list zzz", "no id matches 'zzz'"),
+        ("list base", "list them with --all"),
+        ("list safetyant", "planned but not built yet"),
+        ("show", "required: ID"),
+        ("show SafetyPointGaol1-v0", "did you mean 'SafetyPointGoal1-v0'"),
+        ("show SafetyAntGoal1-v0", "not built yet"),
+        ("show SafetyPointGoalBase-v0", "needs 'goal'"),
+        ("show SafetyPointGoal1-v0 hazards", "expected OPTION=VALUE"),
+        ("show SafetyPointGoal1-v0 hazards={num:3}", "no Python literal"),
+        ("show SafetyPointGoal1-v0 hazards={'nmu':3}", "did you mean 'num'"),
+        ("show SafetyPointGoal1-v0 lidar_bins=3", "unknown option 'lidar_bins'"),
+        ("show SafetyPointGoal1-v0 margin=0 margin=1", "margin is given twice"),
+        ("show SafetyPointGoal1-v0 max_episode_steps=0", "max_episode_steps=0"),
+        ("play SafetyDoggoGoal1-v0", "not built yet"),
+        ("play SafetyPointGoal1-v0 render_mode=human", "render_mode cannot be set here"),
+        ("play --record drive.avi", "ends in .mp4"),
+        ("play --record /no/such/folder/drive.mp4", "does not exist"),
+        ("play --size 33", "--size: '33' is not a whole number from 64"),
+        ("bench --num-envs 0", "'0' is not a whole number >= 1"),
+        ("bench --seconds nan", "'nan' is not a number of seconds > 0"),
+        ("bench SafetyPointGoal1-v0 num_envs=3", "use --num-envs"),
+        ("bench nothing", "unknown id 'nothing'"),
+        ("conformance /no/such/folder", "is no folder"),
+    ],
+)
+def test_user_errors_are_one_line(run: Run, args: str, message: str) -> None:
+    code, out, err = run(*args.split(" "))
+    assert code == 2 and out == ""
+    assert err.startswith("safety-gym: error: ") and err.count("\n") == 1 and message in err
+
+
+def test_options_may_follow_flags(run: Run) -> None:
+    code, out, _ = run("show", "SafetyPointGoal1-v0", "--json", "lidar_type=natural", "agent={'rot': 0.5}")
+    assert code == 0
+    options = {o["name"]: o for o in json.loads(out)["options"]}
+    assert options["lidar_type"]["value"] == "natural" and options["lidar_type"]["default"] == "pseudo"
+    assert options["agent.rot"]["value"] == 0.5 and options["agent.rot"]["default"] is None
+
+
+# --- list and show ----------------------------------------------------------------------------------------------------
+
+
+def test_list(run: Run) -> None:
+    code, out, _ = run("list")
+    assert code == 0
+    assert re.search(r"SafetyPointGoal1-v0 +60 +2 +1000 +hazards$", out, re.M)
+    assert re.search(r"SafetyCarGoal2-v0 +72 +2 +1000 +hazards, vases_contact, vases_velocity$", out, re.M)
+    assert "Base-v0  " not in out and "Debug-v0  " not in out
+    planned = sum(not e.built for e in registry.grammar())
+    assert f"{planned} further ids of the grammar are planned but not built yet" in out
+
+
+def test_list_json_holds_every_id(run: Run) -> None:
+    _, out, _ = run("list", "--all", "--json")
+    rows = {row["id"]: row for row in json.loads(out)["ids"]}
+    assert sorted(rows) == sorted(safety_gym.ids())
+    row = rows["SafetyCarButton1-v0"]
+    assert (row["observation"], row["action"], row["max_episode_steps"]) == (88, 2, 1000)
+    assert row["costs"] == ["cost_buttons", "cost_hazards", "cost_gremlins"]
+    assert rows["SafetyPointGoalBase-v0"]["observation"] is None
+
+
+@pytest.mark.parametrize("pattern", ["cargoal", "car*goal", "SafetyCarGoal?-v0"])
+def test_list_patterns(run: Run, pattern: str) -> None:
+    _, out, _ = run("list", pattern, "--json")
+    assert [row["id"] for row in json.loads(out)["ids"]] == [f"SafetyCarGoal{i}-v0" for i in range(3)]
+
+
+def test_list_into_a_closed_pipe() -> None:
+    line = f"{' '.join(command('list'))} | head -1"
+    done = subprocess.run(line, shell=True, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.split()[0] == "id" and done.stderr == ""
+
+
+def test_show_says_everything(run: Run) -> None:
+    code, out, _ = run("show", "SafetyPointGoal1-v0")
+    assert code == 0
+    for text in (
+        "44:60 ", "hazards_lidar", "m/s^2, site frame", "keys: I (1, 0)", "info['cost_hazards']", "1 where the sum",
+        "1000 steps (20 s)", "10 substeps of 0.002 s", "Euler", "(-1.5, -1.5, 1.5, 1.5)", "autoreset_mode='SameStep'",
+    ):  # fmt: skip
+        assert text in out
+    assert re.search(r"hazards +8 +0\.2 +0\.18 +zone +yes +yes +-$", out, re.M)
+    changes = ("hazards={'num': 12}", "constrain_indicator=False", "lidar_num_bins=32")
+    _, out, _ = run("show", "SafetyPointGoal1-v0", *changes)
+    assert "num 12 (default 8)" in out and "the sum of the raw values (constrain_indicator=False)" in out
+    assert "32 (default 16)" in out and "Observation: 108 numbers" in out
+
+
+@pytest.mark.parametrize("env_id", [i for i in safety_gym.ids() if "Base" not in i and "Debug" not in i])
+def test_show_agrees_with_the_environment(run: Run, env_id: str) -> None:
+    code, out, _ = run("show", env_id, "--json")
+    about = json.loads(out)
+    env: Any = safety_gym.make(env_id)
+    assert code == 0
+    assert about["observation"]["size"] == env.observation_space.shape[0] == about["observation"]["slices"][-1]["stop"]
+    assert about["action"]["size"] == env.action_space.shape[0] == len(about["action"]["actuators"])
+    assert [t["key"] for t in about["cost"]["terms"]] == list(env.cost_names)
+    assert about["limits"]["max_episode_steps"] == env.spec.max_episode_steps
+    assert all(o["meaning"] for o in about["observation"]["slices"])
+    assert all(o["has_default"] and o["value"] == o["default"] for o in about["options"])
+
+
+def test_every_option_is_explained() -> None:
+    assert set(cli.OPTION_HELP) == {f.name for f in dataclasses.fields(TaskConfig)} - {"objects"}
+
+
+# --- bench ------------------------------------------------------------------------------------------------------------
+
+
+def test_bench(run: Run) -> None:
+    code, out, _ = run(
+        "bench", "SafetyPointGoal1-v0", "--num-envs", "1", "3", "--seconds", "0.2", "--json", "margin=0.1"
+    )
+    rows = json.loads(out)["results"]
+    assert code == 0 and [row["num_envs"] for row in rows] == [1, 3]
+    for row in rows:
+        assert row["env_steps"] > 0 and row["threads"] == 1
+        assert 0 < row["outside_share"] < 1 and 0 < row["ratio"] < 1.5
+        assert row["ratio"] == pytest.approx(row["env_steps_per_second"] / row["bare_steps_per_second"])
+    code, out, _ = run("bench", "SafetyCarButton1-v0", "--num-envs", "2", "--seconds", "0.1")
+    assert code == 0 and out.splitlines()[2].split()[:2] == ["2", "1"]
+
+
+def test_bench_charges_for_resets() -> None:
+    """With episodes of one step the resets are all there is; without an end there are none."""
+    short = cli.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": 1})
+    never = cli.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": -1})
+    assert short["resets"] >= short["env_steps"] and never["resets"] == 0
+    assert short["us_per_step"] > 2 * never["us_per_step"]
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_explains_mujoco_gl(tmp_path: Path) -> None:
+    env = environment(MUJOCO_GL="nonsense")
+    done = subprocess.run(command("doctor"), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warn  import mujoco" in done.stdout and "fails because of MUJOCO_GL=nonsense" in done.stdout
+    assert "ok    reset and step" in done.stdout and "us per step" in done.stdout
+    assert "warn  one frame" in done.stdout and "unknown MUJOCO_GL='nonsense'" in done.stdout
+    assert re.search(r"OpenGL glfw +needs a display", done.stdout)
+    for name in ("python", "numpy", "mujoco", "gymnasium", "pettingzoo", "torch", "safety_gym", "cores"):
+        assert re.search(rf"^ok    {name} ", done.stdout, re.M)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def without_gl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_doctor_drawing", lambda report, works: None)
+    monkeypatch.setattr(cli, "_import_problem", lambda module, env: None)
+
+
+def test_doctor_fails_when_stepping_does(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise FileNotFoundError("arena.xml")
+
+    assert run("doctor")[0] == 0
+    monkeypatch.setattr(safety_gym, "make", broken)
+    code, out, _ = run("doctor")
+    assert code == 1 and "FAIL  reset and step" in out and "arena.xml" in out and "do not work" in out
+
+
+def test_doctor_checks_the_variables(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAFETY_GYM_THREADS", "many")
+    monkeypatch.setattr(cli, "_cores", lambda: 8)
+    monkeypatch.setattr(cli, "_cpu_quota", lambda: 1.5)
+    _, out, _ = run("doctor")
+    assert "FAIL  SAFETY_GYM_THREADS" in out and "warn  cores" in out and "set SAFETY_GYM_THREADS=2" in out
+
+
+def install_foreign(folder: Path, files: bool = True) -> None:
+    """Put the metadata and, where wanted, the package of the 2019 suite into a folder of the path."""
+    info = folder / "safety_gym-0.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: safety-gym\nVersion: 0.0.0\n")
+    (info / "RECORD").write_text("safety_gym/__init__.py,,\nsafety_gym-0.0.0.dist-info/METADATA,,\n")
+    if files:
+        (folder / "safety_gym" / "envs").mkdir(parents=True)
+        (folder / "safety_gym" / "__init__.py").write_text("")
+        (folder / "safety_gym" / "envs" / "engine.py").write_text("")
+
+
+def test_foreign_package_is_found(run: Run, tmp_path: Path, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.foreign_packages([os.fspath(ROOT)]) == []
+    install_foreign(tmp_path)
+    found = cli.foreign_packages([os.fspath(ROOT), os.fspath(tmp_path)])
+    assert len(found) == 2 and "safety-gym 0.0.0" in found[0] and "the 2019 package" in found[1]
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, _ = run("doctor")
+    assert code == 0 and "warn  import name" in out and "pip uninstall -y safety-gym" in out
+
+
+def test_foreign_distribution_without_its_folder(tmp_path: Path) -> None:
+    install_foreign(tmp_path, files=False)
+    assert len(cli.foreign_packages([os.fspath(tmp_path)])) == 1
+    other = tmp_path / "other"
+    (other / "safety_gym_tools-1.0.dist-info").mkdir(parents=True)
+    (other / "safety_gym_tools-1.0.dist-info" / "METADATA").write_text("Name: safety-gym-tools\nVersion: 1.0\n")
+    assert cli.foreign_packages([os.fspath(other)]) == []
+
+
+# --- conformance ------------------------------------------------------------------------------------------------------
+
+
+def test_conformance(run: Run, tmp_path: Path) -> None:
+    name = "SafetyPointCircle2-v0__seed0.npz"
+    shutil.copy(GOLDEN / name, tmp_path / name)
+    (tmp_path / "SafetyAntGoal1-v0__seed0.npz").write_bytes(b"")
+    code, out, _ = run("conformance", os.fspath(tmp_path), "--json", os.fspath(tmp_path / "report.json"))
+    assert code == 0 and out.startswith(f"ok   {name}")
+    assert out.splitlines()[-1].startswith("1 of 1 file agree with the reference; 1 skipped")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyAntGoal1-v0__seed0.npz"])
+    assert report["files"][0]["passed"] and report["files"][0]["errors"]["obs"] < 1e-9
+
+
+def test_conformance_failures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(path: Path) -> conformance.Report:
+        if "Goal1" in path.name:
+            raise IndexError("too few rows")
+        wrong = "Goal2" in path.name
+        return conformance.Report(path.name, "", not wrong, errors={"obs": float("inf")}, problems=["step 3"] * wrong)
+
+    monkeypatch.setattr(conformance, "check_file", check)
+    for i in range(3):
+        (tmp_path / f"SafetyPointGoal{i}-v0__seed0.npz").write_bytes(b"")
+    code, out, _ = run("conformance", os.fspath(tmp_path), "--json", os.fspath(tmp_path / "r.json"))
+    assert code == 1
+    assert [line[:4] for line in out.splitlines()] == ["ok  ", "FAIL", "FAIL", "1 of"]
+    assert "IndexError: too few rows" in out and "step 3" in out and out.endswith("2 fail\n")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["failed"] == 2 and report["files"][0]["errors"]["obs"] is None
+
+
+def test_conformance_of_a_damaged_file(run: Run, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "SafetyPointGoal1-v0__seed0.npz", "w") as damaged:
+        damaged.writestr("meta.npy", b"not an array")
+    code, out, _ = run("conformance", os.fspath(tmp_path))
+    assert code == 1 and out.startswith("FAIL SafetyPointGoal1-v0__seed0.npz")
+
+
+# --- play -------------------------------------------------------------------------------------------------------------
+
+
+def test_play_without_a_display() -> None:
+    done = subprocess.run(command("play"), env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("safety-gym: error: ") and done.stderr.count("\n") == 1
+    assert "display" in done.stderr or "pygame" in done.stderr
+
+
+def test_play_needs_the_render_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    code, _, err = run("play")
+    assert code == 2 and "'render' extra" in err and err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
+        pytest.skip("Xvfb and xdotool are not installed: no window and no keys")
+    pytest.importorskip("pygame", reason="the window needs pygame")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
+        pass_fds=(write,),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    if not number:
+        pytest.skip("Xvfb does not start")
+    yield f":{number}"
+    server.terminate()
+    server.wait(10)
+
+
+def press(display: str, *args: str) -> None:
+    subprocess.run(["xdotool", *args], env=environment(DISPLAY=display), check=True, capture_output=True)
+
+
+def first_frame(watched: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until something has been drawn: the video file exists from its first frame on."""
+    deadline = time.monotonic() + 30
+    while not watched.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no frame within 30 s"
+        time.sleep(0.05)
+
+
+@pytest.mark.gl
+def test_play_with_keys(display: str, tmp_path: Path) -> None:
+    imageio = pytest.importorskip("imageio.v2", reason="the video needs imageio")
+    film = tmp_path / "drive.mp4"
+    process = subprocess.Popen(
+        command("play", "SafetyPointGoal0-v0", "--seed", "3", "--size", "96", "--record", os.fspath(film)),
+        env=environment(DISPLAY=display), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        first_frame(tmp_path / ".drive.part.mp4", process)
+        press(display, "keydown", "i")
+        time.sleep(1.0)
+        press(display, "keyup", "i", "key", "r")
+        time.sleep(0.4)
+        press(display, "key", "Escape")
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    if "no OpenGL backend works" in err:
+        pytest.skip("no OpenGL backend works here")
+    assert process.returncode == 0, err
+    driven, waited, wrote = out.splitlines()
+    assert driven.startswith("seed 3: ") and waited.startswith("seed 4: ") and wrote == f"wrote {film}"
+    steps, gained = (re.findall(r"(\d+) steps", line) for line in (driven, waited))
+    assert int(steps[0]) >= 5 and int(gained[0]) >= 1
+    assert "return +0.000" not in driven and "return +0.000" in waited, "I drives, no key does nothing"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive.mp4"]
+    frames = imageio.mimread(film, memtest=False)
+    assert len(frames) == int(steps[0]) + int(gained[0]) and frames[0].shape == (96, 96, 3)
+
+
+KEYBOARD_ID = """
+import sys, numpy as np, safety_gym
+env = safety_gym.make("SafetyCarGoal0Debug-v0", render_mode="human")
+env.reset(seed=0)
+assert env.unwrapped._window._window.get_size() == (720, 720)
+start = env.unwrapped.layout["agent"]
+print("ready", flush=True)
+for _ in range(20):
+    env.step(np.array([-1.0, -1.0]))  # ignored: the keys decide
+moved = np.subtract(env.unwrapped.layout["agent"], start)
+print("turned" if abs(moved[2]) > 0.1 else f"moved {moved}")
+"""
+
+
+@pytest.mark.gl
+def test_keyboard_id_takes_the_keys(display: str, tmp_path: Path) -> None:
+    press(display, "keydown", "j")
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEYBOARD_ID],
+        env=environment(DISPLAY=display), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            err = process.communicate()[1]
+            if "no OpenGL backend works" in err:
+                pytest.skip("no OpenGL backend works here")
+            pytest.fail(err)
+        press(display, "keyup", "j", "keydown", "j")
+        out, err = process.communicate(timeout=30)
+    finally:
+        press(display, "keyup", "j")
+        process.kill()
+    assert process.returncode == 0 and out == "turned\n", (out, err)
+
+
+def test_keyboard_id_without_a_window_takes_the_action() -> None:
+    keys, plain = safety_gym.make("SafetyPointGoal1Debug-v0"), safety_gym.make("SafetyPointGoal1-v0")
+    keys.reset(seed=0)
+    plain.reset(seed=0)
+    with pytest.warns(UserWarning, match="keys need a window"):
+        obs = keys.step([0.5, 0.2])[0]
+    assert (obs == plain.step([0.5, 0.2])[0]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (keys.step([0.5, 0.2])[0] == plain.step([0.5, 0.2])[0]).all()
