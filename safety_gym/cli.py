@@ -945,8 +945,8 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     """Time an environment and the bare engine in turns for `seconds` in sum.
 
     Resets that happen are in the time; for the episode that was not finished its share of one timed reset is added, so
-    that a short run is charged for resets like a long one. The bare engine starts each turn from the states of the
-    environment.
+    that a short run is charged for resets like a long one. The bare engine starts from the states of the environment
+    after each reset and is given the same actions, so that it computes the same motion.
     """
     import numpy as np
     from mujoco import mjtStage
@@ -984,20 +984,25 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     clock = _EngineClock(engine)
     env_s = bare_s = 0.0
     steps = resets = 0
+    limit = sim.max_episode_steps
+    in_step = False  # whether the bare engine is where the environment is
     while env_s + bare_s < seconds or not steps:
-        actions = draw(block)
-        bare.state[:] = engine.state
-        bare.forward()
+        length = block if limit is None else min(block, limit - int(sim.world.memory["steps"].max()))
+        actions = draw(length)  # an episode ends with the last of them
+        if not in_step:
+            bare.state[:] = engine.state
+            bare.forward()
         start = time.perf_counter()
-        resets += run_env(actions)
+        ended = run_env(actions)
         middle = time.perf_counter()
         run_bare(actions)
-        env_s, bare_s, steps = env_s + middle - start, bare_s + time.perf_counter() - middle, steps + block
+        env_s, bare_s, steps = env_s + middle - start, bare_s + time.perf_counter() - middle, steps + length
+        resets, in_step = resets + ended, not ended
     engine_s = clock.seconds
-    if sim.max_episode_steps is not None:
+    if limit is not None:
         start = time.perf_counter()
         envs.reset()
-        share = max(0.0, steps / sim.max_episode_steps - resets / num_envs)
+        share = max(0.0, steps / limit - resets / num_envs)
         env_s += share * (time.perf_counter() - start)
         engine_s += share * (clock.seconds - engine_s)
     clock.stop()

@@ -178,14 +178,14 @@ class Simulator:
         if self.config.action_noise:
             world.ctrl[...] += self._noise(ids)
         world.step(ids)
-        diverged = self._diverged()
+        diverged = self._diverged(ids)
         reward = self._reward()
         cost, costs, present = self._costs()
         task.after_cost(world)
-        met = task.achieved(world)
+        met = _restrict(task.achieved(world), ids)
         if diverged is not None:
             met = met & ~diverged
-        terminated = self._goals(met, ids) if met.any() else np.zeros(self.n, bool)
+        terminated = self._goals(met) if met.any() else np.zeros(self.n, bool)
         world.memory["steps"] += 1
         truncated = self._truncated()
         if diverged is not None:
@@ -199,9 +199,12 @@ class Simulator:
             noise[i] = self.world.noise_rng[i].standard_normal(noise.shape[1])
         return noise * self.config.action_noise
 
-    def _diverged(self) -> Bools | None:
+    def _diverged(self, ids: Ids | None) -> Bools | None:
         bad = self.world.bad_state
-        return np.asarray((bad > 0).any(axis=1)) if bad.any() else None
+        if not bad.any():
+            return None
+        rows = _restrict(np.asarray((bad > 0).any(axis=1)), ids)
+        return rows if rows.any() else None
 
     def _reward(self) -> Array:
         config = self.config
@@ -234,17 +237,13 @@ class Simulator:
         """Return the cost entries of the current state before the 0-1 indicator, by key, (n, a)."""
         return {term.key: np.array(term.value(self.world, spec)) for term, spec in self.terms}
 
-    def _goals(self, met: Bools, ids: Ids | None) -> Bools:
+    def _goals(self, met: Bools) -> Bools:
         """Give new goals where one was met; return which episodes end by it, (n,)."""
-        if ids is not None:
-            inactive = np.ones(self.n, bool)
-            inactive[ids] = False
-            met[inactive] = False
         if not self.config.continue_goal:
             return met.copy()
         terminated = np.zeros(self.n, bool)
         rows = np.flatnonzero(met)
-        failed = rows[self.task.next_goal(self.world, rows)] if len(rows) else rows
+        failed = rows[self.task.next_goal(self.world, rows)]
         if len(failed) and not self.config.terminate_resample_failure:
             raise LayoutError(f"simulations {failed[:5].tolist()}: no room found for a new goal", failed)
         terminated[failed] = True
@@ -359,6 +358,15 @@ class Simulator:
             world.write_objects(ids, kind, poses, slice(which, which + 1))
         world.forward(ids)
         self.task.remember(world, ids)
+
+
+def _restrict(mask: Bools, ids: Ids | None) -> Bools:
+    """Return `mask (n,)` with everything outside `ids` false; None: all rows count."""
+    if ids is None:
+        return mask
+    out = np.zeros_like(mask)
+    out[ids] = mask[ids]
+    return out
 
 
 def _points(name: str, value: Any, num: int, unique: bool) -> Array:
