@@ -8,8 +8,10 @@ Shapes: `n` simulations, `a` robots, `k` objects of a kind. World frame, SI unit
 
 from __future__ import annotations
 
+import ctypes
 import os
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +40,23 @@ def _on_engine_warning(message: str) -> None:
         warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=2)
 
 
+_worlds: weakref.WeakSet[World] = weakref.WeakSet()
+
+
+def _keep_batches_alive() -> None:
+    """Keep the batches of a forked child from ever being destroyed.
+
+    Their threads stayed in the parent; the destructor would wait for them forever, at whatever moment the garbage
+    collector finds an environment of the parent's.
+    """
+    for world in list(_worlds):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(world.batch))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_batches_alive)
+
+
 def available_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -60,6 +79,7 @@ class World:
         self.layout_rng = [np.random.default_rng(0) for _ in range(n)]
         self.noise_rng = [np.random.default_rng(0) for _ in range(n)]
         self._bind()
+        _worlds.add(self)
 
     # --- construction -------------------------------------------------------------------------------------------------
 
