@@ -22,7 +22,7 @@ from safety_gym.world import Array, Ids, World
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig:
-    """Where robots start. `placements` None: anywhere in the extents; `rot` None: uniform yaw."""
+    """Where robots start."""
 
     keepout: float = 0.4
     placements: tuple[Rect, ...] | None = None
@@ -34,8 +34,8 @@ class AgentConfig:
 class TaskConfig:
     """Every option of a task, with its default. Lengths in metres.
 
-    `make(id, name=value)` sets a field; `make(id, hazards={"num": 12})` changes or adds objects. `ALIASES` lists the
-    dotted names of the reference suite that are understood too.
+    `make(id, name=value)` sets a field; `make(id, hazards={"num": 12})` changes or adds objects. `OPTION_HELP` says
+    what the fields mean, `ALIASES` lists the dotted names of the reference suite that are understood too.
     """
 
     objects: tuple[ObjectSpec, ...] = ()
@@ -43,7 +43,6 @@ class TaskConfig:
     margin: float = 0.0
     agent: AgentConfig = AgentConfig()
     num_steps: int | None = None
-    """Truncate after this many steps, besides the `max_episode_steps` of the id."""
     lidar_num_bins: int = 16
     lidar_max_dist: float | None = 3.0
     lidar_exp_gain: float = 1.0
@@ -84,6 +83,36 @@ class TaskConfig:
         for obj in self.objects:
             obj.validate()
 
+
+OPTION_HELP: Mapping[str, str] = {
+    "extents": "rectangle (xmin, ymin, xmax, ymax) in which things are placed, m",
+    "margin": "extra distance between placed things, m",
+    "agent": "where the robot starts",
+    "agent.keepout": "radius around the robot's start that is kept clear of other things, m",
+    "agent.placements": "rectangles, one of which the robot starts in; None: anywhere in the extents",
+    "agent.locations": "fixed starts (x, y), m, one per robot; they go before placements",
+    "agent.rot": "heading at the start, rad; None: uniformly random",
+    "num_steps": "also truncate after so many steps",
+    "lidar_num_bins": "directions of each lidar",
+    "lidar_max_dist": "range at which a lidar reads 0, m; None: exponential closeness",
+    "lidar_exp_gain": "decay of the exponential closeness, 1/m",
+    "lidar_type": "'pseudo' (object centres, sees through) or 'natural' (rays)",
+    "lidar_alias": "share a reading with the neighbouring bins, so that it varies smoothly",
+    "compass_shape": "2 or 3 components of compasses",
+    "reward_clip": "bound of the reward of a step; None: none",
+    "reward_factor": "scale of the reward of the Circle and Run tasks",
+    "reward_exception": "reward of the step in which a simulation became unstable",
+    "reward_orientation": "also reward an upright robot",
+    "reward_orientation_scale": "weight of that reward",
+    "constrain_indicator": "costs are 0 or 1 instead of their raw values",
+    "randomize_layout": "draw a layout at each reset; False: always the one of seed 0",
+    "continue_goal": "a goal reached is replaced by a new one; False: it ends the episode",
+    "terminate_resample_failure": "end the episode where no place for a new goal is found; False: an error",
+    "observation_flatten": "one flat vector; False: a dict by key",
+    "action_noise": "standard deviation of Gaussian noise added to the controls",
+    "floor_size": "half-lengths and thickness of the floor that is drawn, m",
+}
+"""What the fields of `TaskConfig` and `AgentConfig` mean."""
 
 ALIASES: Mapping[str, str] = {
     "placements_conf.extents": "extents",

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 import safety_gym
-from safety_gym import cli, conformance, registry
-from safety_gym.task import TaskConfig
+from safety_gym import cli, conformance, registry, world
+from safety_gym.cli import bench, doctor
+from safety_gym.task import OPTION_HELP, AgentConfig, TaskConfig
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -171,7 +172,8 @@ def test_show_agrees_with_the_environment(run: Run, env_id: str) -> None:
 
 
 def test_every_option_is_explained() -> None:
-    assert set(cli.OPTION_HELP) == {f.name for f in dataclasses.fields(TaskConfig)} - {"objects"}
+    task, agent = ({f.name for f in dataclasses.fields(config)} for config in (TaskConfig, AgentConfig))
+    assert set(OPTION_HELP) == task - {"objects"} | {f"agent.{name}" for name in agent}
 
 
 # --- bench ------------------------------------------------------------------------------------------------------------
@@ -193,8 +195,8 @@ def test_bench(run: Run) -> None:
 
 def test_bench_charges_for_resets() -> None:
     """With episodes of one step the resets are all there is; without an end there are none."""
-    short = cli.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": 1})
-    never = cli.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": -1})
+    short = bench.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": 1})
+    never = bench.measure("SafetyPointGoal1-v0", 2, 0.2, {"max_episode_steps": -1})
     assert short["resets"] >= short["env_steps"] and never["resets"] == 0
     assert short["us_per_step"] > 2 * never["us_per_step"]
 
@@ -217,8 +219,8 @@ def test_doctor_explains_mujoco_gl(tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_gl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_doctor_drawing", lambda report, works: None)
-    monkeypatch.setattr(cli, "_import_problem", lambda module, env: None)
+    monkeypatch.setattr(doctor, "_check_drawing", lambda works: None)
+    monkeypatch.setattr(doctor, "_import_problem", lambda module, env: None)
 
 
 def test_doctor_fails_when_stepping_does(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +235,8 @@ def test_doctor_fails_when_stepping_does(run: Run, without_gl: None, monkeypatch
 
 def test_doctor_checks_the_variables(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAFETY_GYM_THREADS", "many")
-    monkeypatch.setattr(cli, "_cores", lambda: 8)
-    monkeypatch.setattr(cli, "_cpu_quota", lambda: 1.5)
+    monkeypatch.setattr(world, "available_cores", lambda: 8)
+    monkeypatch.setattr(doctor, "_cpu_quota", lambda: 1.5)
     _, out, _ = run("doctor")
     assert "FAIL  SAFETY_GYM_THREADS" in out and "warn  cores" in out and "set SAFETY_GYM_THREADS=2" in out
 
@@ -252,9 +254,9 @@ def install_foreign(folder: Path, files: bool = True) -> None:
 
 
 def test_foreign_package_is_found(run: Run, tmp_path: Path, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cli.foreign_packages([os.fspath(ROOT)]) == []
+    assert doctor.foreign_packages([os.fspath(ROOT)]) == []
     install_foreign(tmp_path)
-    found = cli.foreign_packages([os.fspath(ROOT), os.fspath(tmp_path)])
+    found = doctor.foreign_packages([os.fspath(ROOT), os.fspath(tmp_path)])
     assert len(found) == 2 and "safety-gym 0.0.0" in found[0] and "the 2019 package" in found[1]
     monkeypatch.syspath_prepend(tmp_path)
     code, out, _ = run("doctor")
@@ -263,11 +265,11 @@ def test_foreign_package_is_found(run: Run, tmp_path: Path, without_gl: None, mo
 
 def test_foreign_distribution_without_its_folder(tmp_path: Path) -> None:
     install_foreign(tmp_path, files=False)
-    assert len(cli.foreign_packages([os.fspath(tmp_path)])) == 1
+    assert len(doctor.foreign_packages([os.fspath(tmp_path)])) == 1
     other = tmp_path / "other"
     (other / "safety_gym_tools-1.0.dist-info").mkdir(parents=True)
     (other / "safety_gym_tools-1.0.dist-info" / "METADATA").write_text("Name: safety-gym-tools\nVersion: 1.0\n")
-    assert cli.foreign_packages([os.fspath(other)]) == []
+    assert doctor.foreign_packages([os.fspath(other)]) == []
 
 
 # --- conformance ------------------------------------------------------------------------------------------------------
