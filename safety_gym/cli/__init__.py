@@ -88,13 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=_Help,
     )
     number = version(DISTRIBUTION) or "(a checkout, not installed)"
-    parser.add_argument(
-        "--version", action="version", version=f"{DISTRIBUTION} {number}", help="print the version and exit"
-    )
+    about = "print the version and exit"
+    parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {number}", help=about)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        about = f"{command.about[0].upper()}{command.about[1:]}. {command.more}"
-        subparser = commands.add_parser(name, help=command.about, description=about)
+        more = f"{command.about[0].upper()}{command.about[1:]}. {command.more}"
+        subparser = commands.add_parser(name, help=command.about, description=more)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

@@ -26,9 +26,8 @@ COLUMNS: Mapping[str, str] = {
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment(parser)
-    parser.add_argument(
-        "--num-envs", type=count(1), nargs="+", default=[1, 16, 256], metavar="N", help="default 1 16 256"
-    )
+    sizes = [1, 16, 256]
+    parser.add_argument("--num-envs", type=count(1), nargs="+", default=sizes, metavar="N", help="default 1 16 256")
     parser.add_argument("--seconds", type=_seconds, default=3.0, metavar="S", help="per number of envs (default 3)")
     parser.add_argument("--threads", type=count(1), metavar="N", help="default: what the environment takes by itself")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -73,13 +72,16 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     after each reset and is given the same actions, so that it computes the same motion.
     """
     import numpy as np
+    from mujoco.batch import Batch
 
     import safety_gym
 
     envs = safety_gym.make_vec(env_id, num_envs=num_envs, **options)
     vec: Any = envs.unwrapped
     space: Any = envs.single_action_space
-    bare, limit, rng = _BareEngine(vec), vec.sim.max_episode_steps, np.random.default_rng(0)
+    engine, limit, rng = vec.batch, vec.sim.max_episode_steps, np.random.default_rng(0)
+    bare = Batch(vec.scene.model, num_envs, nthread=engine.nthread, persistent=engine.persistent)
+    ctrl = bare.bind("ctrl")
 
     def draw(length: int) -> Any:
         return rng.uniform(space.low, space.high, (length, num_envs, *space.shape))
@@ -87,7 +89,7 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     envs.reset(seed=0)
     warm_up, _ = timed(_step_all, envs, draw(10))
     block = int(min(max(0.1 * 10 / warm_up, 1), 1000, max(1, 2_000_000 // num_envs)))
-    clock = _EngineClock(vec.batch)
+    clock = _EngineClock(engine)
     env_s = bare_s = 0.0
     steps = resets = 0
     in_step = False  # whether the bare engine is where the environment is
@@ -95,10 +97,11 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
         length = block if limit is None else min(block, limit - int(vec.sim.world.memory["steps"].max()))
         actions = draw(length)  # an episode ends with the last of them
         if not in_step:
-            bare.catch_up()
+            bare.state[:] = engine.state
+            bare.forward()
         elapsed, ended = timed(_step_all, envs, actions)
         env_s, resets, steps = env_s + elapsed, resets + ended, steps + length
-        bare_s += timed(bare.step_all, actions)[0]
+        bare_s += timed(_step_bare, bare, ctrl, actions)[0]
         in_step = not ended
     engine_s = clock.seconds
     if limit is not None:
@@ -110,7 +113,7 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     total = steps * num_envs
     return {
         "num_envs": num_envs,
-        "threads": int(vec.batch.nthread),
+        "threads": int(engine.nthread),
         "env_steps": total,
         "resets": resets,
         "env_steps_per_second": total / env_s,
@@ -130,32 +133,15 @@ def _step_all(envs: Any, actions: Any) -> int:
     return ended
 
 
-class _BareEngine:
-    """The engine alone on the model of an environment, with as many threads."""
+def _step_bare(batch: Any, ctrl: Any, actions: Any) -> None:
+    from mujoco import mjtStage
 
-    def __init__(self, vec: Any) -> None:
-        from mujoco.batch import Batch
+    from safety_gym.scene import SUBSTEPS
 
-        self._engine = vec.batch
-        self._batch = Batch(
-            vec.scene.model, vec.num_envs, nthread=self._engine.nthread, persistent=self._engine.persistent
-        )
-        self._ctrl = self._batch.bind("ctrl")
-
-    def catch_up(self) -> None:
-        """Take over the states of the environment."""
-        self._batch.state[:] = self._engine.state
-        self._batch.forward()
-
-    def step_all(self, actions: Any) -> None:
-        from mujoco import mjtStage
-
-        from safety_gym.scene import SUBSTEPS
-
-        batch, ctrl, stage = self._batch, self._ctrl, mjtStage.mjSTAGE_ACC.value
-        for action in actions:
-            ctrl[:] = action
-            batch.step(nstep=SUBSTEPS, stage=stage)
+    stage = mjtStage.mjSTAGE_ACC.value
+    for action in actions:
+        ctrl[:] = action
+        batch.step(nstep=SUBSTEPS, stage=stage)
 
 
 class _EngineClock:

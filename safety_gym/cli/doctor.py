@@ -68,9 +68,8 @@ def foreign_packages(path: Sequence[str] | None = None) -> list[str]:
     for dist in importlib.metadata.distributions(path=entries):
         name = re.sub(r"[-_.]+", "-", dist.metadata["Name"] or "").lower()
         if name == "safety-gym" and _holds_package(dist):
-            found.append(
-                f"the distribution {dist.metadata['Name']} {dist.version} (in {dist.locate_file('')}) is installed"
-            )
+            where = f"(in {dist.locate_file('')})"
+            found.append(f"the distribution {dist.metadata['Name']} {dist.version} {where} is installed")
     if (PACKAGE / "envs" / "engine.py").exists():
         found.append(f"{PACKAGE} also holds files of the 2019 package: one was installed over the other")
     seen = {PACKAGE}
@@ -148,9 +147,8 @@ def _import_problem(module: str, env: Mapping[str, str]) -> str | None:
     command = [sys.executable, "-c", f"import {module}"]
     path = os.pathsep.join(os.path.abspath(entry or os.curdir) for entry in sys.path)
     try:
-        done = subprocess.run(
-            command, env={**env, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120, check=False
-        )
+        env = {**env, "PYTHONPATH": path}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode == 0:

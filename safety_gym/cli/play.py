@@ -20,9 +20,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment(parser)
     parser.add_argument("--seed", type=count(0), default=0, metavar="N", help="seed of the first layout (default 0)")
     parser.add_argument("--record", type=Path, metavar="FILE.mp4", help="also write a video: one frame per step shown")
-    parser.add_argument(
-        "--size", type=count(64, 4096), default=720, metavar="PIXELS", help="of the picture (default 720)"
-    )
+    size = count(64, 4096)
+    parser.add_argument("--size", type=size, default=720, metavar="PIXELS", help="of the picture (default 720)")
     parser.add_argument("--frames", type=count(1), metavar="N", help="stop after N frames")
 
 
@@ -45,16 +44,9 @@ def _run(args: argparse.Namespace) -> int:
                 drive.begin()
             viewer = stack.enter_context(Viewer(drive.id, (args.size, args.size)))
             _refuse_invisible()
-            play(
-                viewer,
-                frame=drive.frame,
-                step=drive.step,
-                reset=drive.next_layout,
-                lines=drive.lines,
-                cameras=CAMERAS if camera is None else (camera, *(c for c in CAMERAS if c != camera)),
-                fps=FPS,
-                max_frames=args.frames,
-            )
+            calls: dict[str, Any] = {"frame": drive.frame, "step": drive.step, "reset": drive.next_layout}
+            cameras = sorted(CAMERAS, key=lambda name: name != camera)  # the one asked for comes first
+            play(viewer, **calls, lines=drive.lines, cameras=cameras, fps=FPS, max_frames=args.frames)
         except (DisplayUnavailable, GLUnavailable, LayoutError, ImportError) as error:
             raise UserError(str(error)) from error
         print(drive.summary())

@@ -42,9 +42,7 @@ def describe(env_id: str, options: Data) -> dict[str, Any]:
         default = task(registry.resolve(env_id, {})[2], (robot,)).config
     return {
         "id": env_id.removeprefix("safety_gym:"),
-        "robot": parsed.robot,
-        "task": parsed.task,
-        "level": parsed.level,
+        **_pick(parsed, "robot", "task", "level"),
         "summary": sim.task.summary,
         "observation": {
             "size": sim.observer.size,
