@@ -44,13 +44,13 @@ LEVEL_0: Mapping[str, Mapping[str, Any]] = {
 }
 
 # Goals so large that they are met at once, and buttons next to the robot.
-_MIDDLE = [(-0.6, -0.6, 0.6, 0.6)]
+_MIDDLE = [(-0.4, -0.4, 0.4, 0.4)]
 EASY: Mapping[str, Mapping[str, Any]] = {
     "Goal": {"goal": {"size": 2.0}},
     "Push": {"goal": {"size": 2.0}},
     "Button": {
         "buttons": {"size": 0.3, "num": 2, "keepout": 0.05, "placements": _MIDDLE},
-        "agent": {"keepout": 0.3, "placements": _MIDDLE},
+        "agent": {"keepout": 0.2, "placements": _MIDDLE},
     },
     "Circle": {},
     "Run": {},

@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
     "torch",
     "OpenGL",
-    "glfw",
     "pygame",
     "safepo",
     "matplotlib",
@@ -30,9 +29,10 @@ HEAVY = (
 
 def run(code: str, tmp_path: Path) -> Any:
     """Run code in a fresh interpreter somewhere else; return what it printed last, as JSON."""
+    environment = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

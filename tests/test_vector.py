@@ -70,7 +70,7 @@ def test_simulation_i_is_the_single_environment_with_seed_plus_i(env_id: str, n:
             else:
                 assert "_final_obs" not in info or not info["_final_obs"][i]
     assert truncated.dtype == bool
-    if easy(env_id):
+    if easy(env_id) and n > 1:
         assert met > 0, "no goal was met: the test compares too little"
 
 
