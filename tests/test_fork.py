@@ -153,3 +153,26 @@ def test_make_vec_async() -> None:
         assert info["cost"].shape == (2,)
     finally:
         envs.close(terminate=True)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_may_drop_environments_of_the_parent() -> None:
+    """Also those it never stepped: their threads are not there to be joined."""
+    HELD.append(safety_gym.make_vec("SafetyPointGoal2-v0", num_envs=4, num_threads=2))
+    HELD[0].reset(seed=0)
+    HELD[0].step(np.zeros((4, 2)))
+    assert in_child("fork", dropped_and_made_anew) == (3, 60)
+    HELD.clear()
+
+
+HELD: list[Any] = []
+
+
+def dropped_and_made_anew() -> tuple[int, ...]:
+    import gc
+
+    HELD.clear()
+    gc.collect()
+    envs = safety_gym.make_vec("SafetyPointGoal1-v0", num_envs=3, num_threads=2)
+    return envs.reset(seed=0)[0].shape
