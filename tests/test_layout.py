@@ -215,6 +215,27 @@ def test_the_distribution_test_notices_a_wrong_keepout() -> None:
     assert kolmogorov_smirnov(*distances) > SCALE_OF_1_IN_10000
 
 
+@pytest.mark.parametrize("task", ["Goal1", "Push1"])
+def test_the_goal_is_drawn_a_second_time_at_reset(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first place only influences the others; statistics hardly show it, so the sampler is watched."""
+    drawn: list[Points] = []
+    resample = layout.resample
+
+    def watched(*args: Any) -> Any:
+        xy, found = resample(*args)
+        drawn.append(xy)
+        return xy, found
+
+    monkeypatch.setattr(layout, "resample", watched)
+    envs = gymnasium.make_vec(f"SafetyPoint{task}-v0", num_envs=3)
+    for k in range(1, 3):
+        envs.reset(seed=k)
+        assert len(drawn) == k
+        np.testing.assert_array_equal([where["goal"] for where in envs.unwrapped.layout], drawn[-1])
+    envs.reset(options={"layout": envs.unwrapped.layout})
+    assert len(drawn) == 2, "a goal that was given is kept"
+
+
 def test_yaws_are_uniform_and_independent() -> None:
     envs = gymnasium.make_vec("SafetyPointPush1-v0", num_envs=64)
     envs.reset(seed=3)
