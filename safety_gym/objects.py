@@ -147,9 +147,11 @@ class ObjectSpec:
             raise ValueError(f"{self.kind}.num={self.num!r}: a scene has exactly one {self.singular}")
         if self.keepout < 0:
             raise ValueError(f"{self.kind}.keepout={self.keepout!r}: expected a radius >= 0 in metres")
-        size = getattr(self, "size", 1.0)
-        if size <= 0:
-            raise ValueError(f"{self.kind}.size={size!r}: expected a length > 0 in metres")
+        for name in ("size", "radius", "height"):
+            if getattr(self, name, 1.0) <= 0:
+                raise ValueError(f"{self.kind}.{name}={getattr(self, name)!r}: expected a length > 0 in metres")
+        if len(self.locations) > self.num:
+            raise ValueError(f"{self.kind}.locations: {len(self.locations)} points for {self.num} objects")
 
 
 @dataclass(frozen=True, kw_only=True)

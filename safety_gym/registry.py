@@ -215,7 +215,10 @@ def _by_body() -> Mapping[str, EnvId]:
 
 def _flatten(parsed: EnvId, options: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a reference-style `config` mapping into the options; its robot and task names must agree with the id."""
-    config = dict(options.get("config") or {})
+    config = options.get("config") or {}
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config={config!r}: expected a mapping of options")
+    config = dict(config)
     for key, expected in (("agent_name", parsed.robot), ("task_name", f"{parsed.robot}{parsed.task}{parsed.level}")):
         given = config.pop(key, expected)
         if given != expected:

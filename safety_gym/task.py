@@ -74,6 +74,8 @@ class TaskConfig:
             raise ValueError(f"lidar_max_dist={self.lidar_max_dist!r}: expected a length > 0 or None")
         if self.compass_shape not in (2, 3):
             raise ValueError(f"compass_shape={self.compass_shape!r}: expected 2 or 3")
+        if self.margin < 0:
+            raise ValueError(f"margin={self.margin!r}: expected a distance >= 0 in metres")
         if self.agent.keepout < 0:
             raise ValueError(f"agent.keepout={self.agent.keepout!r}: expected a radius >= 0 in metres")
         if not self.action_noise >= 0:

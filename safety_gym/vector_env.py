@@ -134,8 +134,12 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
 
     def place(self, name: str, xy: Sequence[float], ids: Any = None) -> None:
         """Move one object (`hazard3`, `goal`, `agent`) to (x, y) or (x, y, yaw) in all simulations or in `ids`."""
-        rows = np.arange(self.num_envs) if ids is None else np.atleast_1d(np.asarray(ids, np.intp))
-        self.sim.move(name, xy, rows)
+        rows = np.arange(self.num_envs) if ids is None else np.atleast_1d(np.asarray(ids))
+        if rows.dtype == bool and rows.shape == (self.num_envs,):
+            rows = np.flatnonzero(rows)
+        if rows.dtype.kind not in "iu" or rows.ndim != 1 or ((rows < 0) | (rows >= self.num_envs)).any():
+            raise ValueError(f"ids={ids!r}: expected simulations from 0 to {self.num_envs - 1}, or a mask of all")
+        self.sim.move(name, xy, np.unique(rows))
 
     def get_state(self) -> dict[str, Any]:
         """Return the worlds, task memory and random streams as plain numbers.
@@ -267,25 +271,15 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         return np.flatnonzero(array)
 
     def _seed(self, seed: int | Sequence[int | None] | None, ids: Ids) -> None:
-        if seed is None:
-            seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, int | np.integer):
-            seeds = [int(seed) + i for i in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed: expected one number or {self.num_envs} seeds, got {len(seeds)}")
+        seeds = _seeds(seed, self.num_envs)
         for i in ids.tolist():
             value = seeds[i]
+            if value is None and (self._seed_given[i] is not None or not self.sim.config.randomize_layout):
+                continue  # the stream goes on
             if value is None:
-                if self._seed_given[i] is None and self.sim.config.randomize_layout:
-                    self._seed_given[i] = int(np.random.SeedSequence().generate_state(1)[0])
-                    self.sim.seed([i], [self._seed_given[i] or 0])
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise ValueError(f"seed={value!r}: expected a whole number >= 0")
-            self.sim.seed([i], [int(value)])
-            self._seed_given[i] = int(value)
+                value = int(np.random.SeedSequence().generate_state(1)[0])
+            self.sim.seed([i], [value])
+            self._seed_given[i] = value
 
     def _refuse_ended(self) -> None:
         if not self._started:
@@ -332,6 +326,22 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         for i in np.flatnonzero(over):
             out[i] = self.sim.observer.split(obs[i])
         return out
+
+
+def _seeds(seed: Any, n: int) -> list[int | None]:
+    """Return one seed per simulation: `seed + i` for a number, else the seeds given; None where a stream goes on."""
+    if seed is None:
+        return [None] * n
+    given = seed if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str) else [seed]
+    for value in given:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not (whole and value >= 0) and not (value is None and given is seed):
+            raise ValueError(f"seed={seed!r}: expected a whole number >= 0, or one per simulation")
+    if given is not seed:
+        return [int(seed) + i for i in range(n)]
+    if len(given) != n:
+        raise ValueError(f"seed: expected one number or {n} seeds, got {len(given)}")
+    return [None if value is None else int(value) for value in given]
 
 
 def _autoreset_mode(value: str | AutoresetMode) -> AutoresetMode:

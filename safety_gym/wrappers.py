@@ -66,8 +66,7 @@ def vector_cost(info: dict[str, Any], num_envs: int) -> np.ndarray[Any, np.dtype
 class CostInReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Subtract `weight` x cost from the reward: a fixed penalty for libraries without constraints.
 
-    The unpenalised reward stays in `info["reward"]`. At the end of an episode `info["episode"]["c"]` holds its summed
-    cost beside Gymnasium's `r` and `l`, if `RecordEpisodeStatistics` is inside.
+    The unpenalised reward stays in `info["reward"]`. Put `RecordEpisodeCost` inside to have the episode's cost, too.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], weight: float) -> None:
