@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym.objects import Mobility
-from safety_gym.rendering import FrameRenderer, Marker, cost_marker, lidar_markers
+from safety_gym.rendering import FrameRenderer, Marker, compass_marker, cost_marker, lidar_markers
 from safety_gym.scene import agent_prefixes
 from safety_gym.simulator import Simulator
 
@@ -74,6 +74,10 @@ class SceneCamera:
             if seen:
                 readings = [obs[terms[f"{o.kind}_lidar"].start : terms[f"{o.kind}_lidar"].stop] for _, o in seen]
                 markers += lidar_markers(pos, mat, np.array(readings), [o.rgb for _, o in seen], [k for k, _ in seen])
+            for k, o in enumerate(placed):
+                for name in o.names() if o.is_comp_observed else ():
+                    term = terms[f"{o.kind}_comp" if o.num == 1 else f"{name}_comp"]
+                    markers.append(compass_marker(pos, mat, obs[term.start : term.stop], o.rgb, k))
             if sim.last_cost[i, j] > 0:
                 markers.append(cost_marker(pos))
         return markers

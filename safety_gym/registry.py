@@ -12,7 +12,7 @@ A suffix is a keyword of the same environment, never another class.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,8 +224,3 @@ def _flatten(parsed: EnvId, options: Mapping[str, Any]) -> dict[str, Any]:
         if given != expected:
             raise ValueError(f"config[{key!r}]={given!r} disagrees with the id, which means {expected!r}")
     return {**config, **{k: v for k, v in options.items() if k != "config"}}
-
-
-def describe_ids(entries: Iterable[EnvId] | None = None) -> list[tuple[str, int]]:
-    """Return (id, episode length) pairs for listings."""
-    return [(e.canonical, e.max_episode_steps) for e in (entries or (e for e in grammar() if e.built))]

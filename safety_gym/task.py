@@ -259,10 +259,6 @@ class Task:
         """Return kinds whose lidar reads zero, with the simulations concerned (n,)."""
         return {}
 
-    def goal_xy(self, world: World) -> Array | None:
-        """Return the position of the current goal, (n, 2), or None for tasks without one."""
-        return world.xy("goal")[:, 0] if "goal" in world.scene.slots else None
-
     # --- shared by tasks with a goal zone -----------------------------------------------------------------------------
 
     plan: layout.Plan

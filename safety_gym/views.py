@@ -12,7 +12,6 @@ from gymnasium.vector import AutoresetMode
 from safety_gym.robots import ROBOTS
 from safety_gym.vector_env import RENDER_MODES, SafetyVectorEnv
 
-_LIST_SUFFIX = "_list"
 WINDOW_SIZE = 720
 """Pixels of a window whose size the user did not give."""
 
