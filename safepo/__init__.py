@@ -27,6 +27,11 @@ __all__ = ["UserError", "__version__", "load"]
 
 def load(run: str | Path) -> Policy:
     """Load a trained policy from a run directory (its latest checkpoint) or a checkpoint file."""
-    from safepo.policy import Policy
+    try:
+        from safepo.policy import Policy
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError('torch is not installed; pip install "safe-rl-suite[train]"', name="torch") from None
 
     return Policy.load(run)

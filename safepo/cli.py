@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safepo import __version__
 from safepo.errors import UserError, did_you_mean
+
+TRAIN_PACKAGES = ("torch", "tyro", "rich", "tensorboard", "matplotlib")
+INSTALL_HINT = 'install the "train" extra: pip install "safe-rl-suite[train]" (or ".[train]" in a checkout)'
 
 USAGE_EPILOG = """examples:
   safepo train ppo_lag --env-id SafetyPointGoal1-v0 --total-steps 1e6 --cost-limit 25
@@ -28,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(args)
     except UserError as error:
         print(f"safepo: error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in TRAIN_PACKAGES:
+            raise
+        print(f"safepo: error: {error.name} is not installed; {INSTALL_HINT}", file=sys.stderr)
         return 2
     except FloatingPointError as error:
         print(f"safepo: error: {error}", file=sys.stderr)
@@ -57,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=USAGE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"safepo {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     train = commands.add_parser("train", help="train an algorithm (`safepo train ALGORITHM --help` lists its options)")
@@ -199,6 +209,7 @@ def _eval(options: argparse.Namespace) -> int:
         shown = {mode: result[mode] for mode in ("deterministic", "stochastic")}
         if options.random:
             shown["random"] = evaluate_random(result["deterministic"]["env_id"], options.episodes, options.seed)
+        print(target)
         _print_evaluation(shown, result)
     return 0
 

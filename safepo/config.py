@@ -108,8 +108,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Named bundles of settings; keys that an algorithm does not have are skipped.
 
-`quick` is for a first look in minutes: epochs of four full episodes and larger steps, so that policy and multiplier
-move five times as often. Its results are not comparable with published curves."""
+`quick` is for a first look in minutes: epochs of four full episodes, so that policy and multiplier move five times as
+often per environment step, and larger step sizes. Its results are not comparable with published curves."""
 
 NOT_HASHED = {
     "seed",

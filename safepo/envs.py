@@ -1,11 +1,13 @@
 """Environments as training sees them: six-value vector steps, flat observations, actions in [-1, 1].
 
-Ids that `safety_gym` knows run as its native batch; any other Gymnasium id runs in a `SyncVectorEnv`, with the cost
-read from `info["cost"]` (0 where it is missing).
+Ids that `safety_gym` knows run as its native batch; any other Gymnasium id (`module:Id-v0` imports the module first)
+runs in a `SyncVectorEnv`, with actions clipped to its space and the cost read from `info["cost"]` (0 where it is
+missing; `cost_seen` tells whether it ever was there).
 """
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,9 @@ class VectorEnv:
         self.action_low, self.action_high = _action_bounds(act_space)
         self._middle, self._half = action_map(self.action_low, self.action_high)
         self.cost_names: tuple[str, ...] = tuple(getattr(self.env.unwrapped, "cost_names", ()))
+        self.cost_seen = False
+        # The suite's robots clip by themselves; others were promised actions inside their space.
+        self._clip = not is_ours(env_id)
 
     def reset(self, seed: int | None = None) -> Floats:
         """Start new episodes everywhere; returns obs (n, o)."""
@@ -62,13 +67,16 @@ class VectorEnv:
         return np.asarray(obs, dtype=np.float64)
 
     def step(self, action: NDArray[np.floating]) -> Step:
-        """Step with actions (n, u) in the policy's range [-1, 1], mapped affinely (never clipped) to the space."""
+        """Step with actions (n, u) in the policy's range [-1, 1], mapped affinely to the space."""
         return self.step_raw(self._middle + self._half * action)
 
     def step_raw(self, action: NDArray[np.floating]) -> Step:
         """Step with actions (n, u) in the environment's own range."""
         dtype = self.env.single_action_space.dtype
+        if self._clip:
+            action = np.clip(action, self.action_low, self.action_high)
         obs, reward, cost, terminated, truncated, info = self.env.step(action.astype(dtype))  # type: ignore[misc]
+        self.cost_seen = self.cost_seen or "cost" in info or "cost" in info.get("final_info", {})
         ended = terminated | truncated
         final_obs = _final_obs(info, ended, self.nobs) if ended.any() else None
         costs = np.stack([_term(info, name, ended) for name in self.cost_names], axis=1) if self.cost_names else _NONE
@@ -106,10 +114,24 @@ def known_ids() -> list[str]:
     return list(safety_gym.ids())
 
 
+def is_ours(env_id: str) -> bool:
+    """Whether `safety_gym` knows the id."""
+    return env_id.removeprefix("safety_gym:") in known_ids()
+
+
 def check_id(env_id: str) -> None:
-    """Refuse an id that neither `safety_gym` nor Gymnasium knows, with close matches."""
+    """Refuse an id that neither `safety_gym` nor Gymnasium knows, with close matches.
+
+    The module of a `module:Id-v0` is imported first: importing it registers the id.
+    """
+    module, colon, name = env_id.rpartition(":")
+    if colon:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(f"environment id {env_id!r}: module {module!r} cannot be imported ({error})") from None
     known = known_ids()
-    if env_id in known or env_id in gymnasium.registry:
+    if name in known or name in gymnasium.registry:
         return
     raise UserError(did_you_mean(env_id, [*known, *gymnasium.registry], "environment id"))
 
@@ -125,7 +147,7 @@ def action_map(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def _make(env_id: str, num_envs: int, num_threads: int) -> Any:
     check_id(env_id)
     try:
-        if env_id in known_ids():
+        if is_ours(env_id):
             return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None)
         same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
         env = gymnasium.make_vec(env_id, num_envs, vectorization_mode="sync", vector_kwargs=same_step)

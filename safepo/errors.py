@@ -15,7 +15,7 @@ class UserError(ValueError):
 
 def did_you_mean(name: str, known: Iterable[str], what: str) -> str:
     """One sentence: what is unknown, what was probably meant, what is accepted."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     listing = f" (known: {', '.join(known)})" if len(known) <= 30 else ""

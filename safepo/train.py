@@ -201,6 +201,8 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
             while trainer.epoch < run.nepoch:
                 metrics = trainer.run_epoch(console.progress)
                 last = trainer.epoch == run.nepoch
+                if trainer.epoch == 1 and not trainer.env.cost_seen:
+                    console.note(f"WARNING: {run.env_id} has not reported info['cost'] so far: every step costs 0")
                 if run.eval_every and trainer.epoch % run.eval_every == 0 and not last and run.eval_episodes:
                     metrics |= flatten(trainer.evaluate())
                 for writer in writers:
@@ -344,6 +346,7 @@ def versions(device: str) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
+    import safety_gym
     from safepo import __version__
 
-    return {**found, "safepo": __version__}
+    return {**found, "safepo": __version__, "safety_gym": safety_gym.__version__}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from safepo import checkpoint
-from safepo.envs import check_id, known_ids
+from safepo.envs import check_id, is_ours
 from safepo.errors import UserError
 from safepo.policy import Policy
 
@@ -33,7 +33,9 @@ def record(
     try:
         import imageio.v2 as imageio
     except ModuleNotFoundError:
-        raise UserError("video needs imageio with ffmpeg; install it with `pip install imageio[ffmpeg]`") from None
+        raise UserError(
+            'video needs imageio with ffmpeg; install the "render" extra: pip install "safe-rl-suite[render]"'
+        ) from None
     try:
         imageio.mimwrite(output, frames, fps=fps, macro_block_size=2)
     except (OSError, ValueError) as error:
@@ -65,11 +67,10 @@ def make_rendered(env_id: str, camera: str) -> Any:
     import gymnasium
 
     check_id(env_id)
-    if env_id not in known_ids():
-        return gymnasium.make(env_id, render_mode="rgb_array")
+    options: dict[str, Any] = {"camera_name": camera, "width": SIZE, "height": SIZE} if is_ours(env_id) else {}
     try:
-        return gymnasium.make(env_id, render_mode="rgb_array", camera_name=camera, width=SIZE, height=SIZE)
-    except ValueError as error:
+        return gymnasium.make(env_id, render_mode="rgb_array", **options)
+    except (ValueError, TypeError) as error:
         raise UserError(f"{env_id} cannot be drawn like this: {error}") from None
 
 

@@ -63,6 +63,14 @@ def vector_cost(info: dict[str, Any], num_envs: int) -> np.ndarray[Any, np.dtype
     return cost
 
 
+def _refuse_six_values(env: Any) -> None:
+    if isinstance(env, CostStep):
+        raise TypeError(
+            "env: safety_gym.make() returns six values from step, this wrapper needs five; wrap gymnasium.make(id) and "
+            "put CostStep outermost if six are wanted"
+        )
+
+
 class CostInReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Subtract `weight` x cost from the reward: a fixed penalty for libraries without constraints.
 
@@ -70,6 +78,7 @@ class CostInReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], weight: float) -> None:
+        _refuse_six_values(env)
         super().__init__(env)
         if not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"weight={weight!r}: expected a number >= 0")
@@ -85,6 +94,7 @@ class CostTerminates(gymnasium.Wrapper[Any, Any, Any, Any]):
     """End an episode (`terminated`) as soon as its summed cost exceeds `budget`."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], budget: float) -> None:
+        _refuse_six_values(env)
         super().__init__(env)
         if not (np.isfinite(budget) and budget >= 0):
             raise ValueError(f"budget={budget!r}: expected a number >= 0")
@@ -108,6 +118,7 @@ class RecordEpisodeCost(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        _refuse_six_values(env)
         super().__init__(env)
         self._total = 0.0
 
