@@ -17,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 .DELETE_ON_ERROR:
 
 help:  ## List the targets
-	@echo "make train       install, train PPO-Lag on SafetyPointGoal1-v0 for about 10 minutes, evaluate, plot, film"
+	@echo "make train       install, train PPO-Lag on SafetyPointGoal1-v0 (3 to 10 minutes), evaluate, plot, film"
 	@echo "make test        install, lint, check types, run the tests"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       measure environment speed (REFERENCE_PYTHON=... compares with safety-gymnasium)"

@@ -27,6 +27,7 @@ import json
 import os
 import platform
 import pstats
+import shutil
 import statistics
 import subprocess
 import sys
@@ -371,7 +372,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"), help="where results go")
     parser.add_argument("--profile", action="store_true", help="no table: where one episode spends its time")
     parser.add_argument("--profile-lines", type=int, default=25, help="functions listed by --profile")
-    return parser.parse_args()
+    args = parser.parse_args()
+    try:
+        for env_id in args.ids:
+            safety_gym.registry.parse(env_id)
+    except (ValueError, NotImplementedError) as error:
+        parser.error(str(error))
+    if args.reference_python and shutil.which(args.reference_python) is None:
+        parser.error(f"--reference-python {args.reference_python!r}: no such program")
+    return args
 
 
 def main() -> None:

@@ -156,7 +156,7 @@ class Config:
     def run_dir(self) -> Path:
         """`<log_dir>/<env-id>/<algorithm>-<hash>-seed<k>`."""
         name = f"{self.algorithm}-{self.hash()}-seed{self.run.seed}"
-        return Path(self.run.log_dir) / self.run.env_id.replace("/", "_") / name
+        return Path(self.run.log_dir) / self.run.env_id.rpartition(":")[2].replace("/", "_") / name
 
 
 def config_from_dict(plain: dict[str, Any]) -> Config:

@@ -703,3 +703,12 @@ def test_diverged_button_episodes_leave_cost_buttons_out_where_the_timer_runs() 
     env.unwrapped.vec.sim.world.qvel[0] = 1e30
     info = env.step(REST)[5]
     assert info.get("cost_buttons", 0.0) == 0.0 and info["cost_exception"] == 1.0
+
+
+def test_gremlins_move_also_where_they_cost_nothing() -> None:
+    """Without contact sensors the drivers still run: the boxes float at twice their half-size."""
+    env = single("SafetyPointGoal1-v0", gremlins={"num": 2, "is_constrained": False})
+    env.reset(seed=0)
+    for _ in range(100):
+        env.step(np.zeros(2))
+    np.testing.assert_allclose(env.unwrapped.vec.sim.world.pos("gremlins")[0, :, 2], 0.2, atol=1e-3)

@@ -138,6 +138,12 @@ def test_cost_in_reward_keeps_the_episode_statistics() -> None:
         assert (episode["r"], episode["l"], episode["c"]) == (60.0, 3, 2.5)
 
 
+def test_six_values_are_refused() -> None:
+    for wrap in (lambda env: CostInReward(env, 1.0), lambda env: CostTerminates(env, 1.0), RecordEpisodeCost):
+        with pytest.raises(TypeError, match="six values"):
+            wrap(CostStep(Scripted([])))
+
+
 def test_cost_terminates() -> None:
     env = CostTerminates(Scripted([1.0, None, 1.0, 0.5, 0.0, 0.0]), budget=2.0)
     assert [row[2] for row in play(env, 5)] == [False, False, False, True, True]
