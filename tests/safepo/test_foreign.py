@@ -1,4 +1,4 @@
-"""Environments that are not the suite's: found through their module, kept inside their action space, asked for a cost."""
+"""Environments that are not the suite's: found by module, kept inside their action space, asked for a cost."""
 
 from __future__ import annotations
 
