@@ -35,8 +35,8 @@ Array = NDArray[np.float64]
 class Tolerance:
     """Absolute limits of a one-step comparison; observations allow `obs * (1 + |b|)`.
 
-    `share` of the samples must pass the observation test (`share_rest` the others); `misses` is the largest number of
-    missed samples of a file where a share alone would be too strict for few samples. The free run starts at
+    `share` of the samples must pass the observation test (`share_rest` the others); `misses`, where not 0, is how many
+    samples of a file may miss instead. The free run starts at
     `free_start` and must agree within 1e-6 in qpos for `free_steps`.
     """
 
@@ -283,7 +283,7 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
             worst[name] = max(worst[name], value)
     report.errors = worst
     for name, share in (("obs", tolerance.share), ("rest", tolerance.share_rest)):
-        allowed = max(int((1 - share) * report.samples + 1e-9), tolerance.misses)
+        allowed = tolerance.misses or int((1 - share) * report.samples + 1e-9)
         if len(missed[name]) > allowed:
             report.problems.append(
                 f"one-step: {len(missed[name])} of {report.samples} samples miss the {name} limit "
