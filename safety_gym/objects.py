@@ -266,6 +266,8 @@ class Buttons(ObjectSpec):
     reward_goal: float = 1.0
     reward_distance: float = 1.0
     resampling_delay: int = 10
+    start_delay: int | None = None
+    """Steps without cost and lidar after a reset; None: `resampling_delay`. Release 1.0.0 of the reference: 0."""
     is_constrained: bool = True
 
     kind = "buttons"

@@ -188,6 +188,7 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     folder = assets_dir()
     spec = mujoco.MjSpec.from_file(os.fspath(folder / "arena.xml"))
     spec.geom("floor").size = config.floor_size
+    spec.geom("floor").conaffinity = config.robots[0].floor_conaffinity
     spec.material("mat").texrepeat = [10 * config.floor_size[0] / 3.5, 10 * config.floor_size[1] / 3.5]
     spec.option.timestep = config.timestep
     spec.option.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{config.integrator.upper()}")
@@ -197,6 +198,8 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     prefixes = agent_prefixes(len(config.robots))
     for robot, prefix in zip(config.robots, prefixes, strict=True):
         child = mujoco.MjSpec.from_file(os.fspath(folder / robot.file))
+        if robot.edit is not None:
+            robot.edit(child)
         spec.attach(child, prefix=prefix, frame=spec.worldbody.add_frame())
         _add_track_camera(spec, prefix)
     # Bodies that move come before the fixed ones, zones last: all forms of the scene share joint and mocap order.

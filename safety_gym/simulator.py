@@ -56,6 +56,7 @@ class Simulator:
         max_episode_steps: int | None,
         num_threads: int | None = None,
     ) -> None:
+        robots = tuple(robot.version(config.robot_version) for robot in robots)
         self.task = task_class(config, robots)
         self.config = config = self.task.config
         self.n, self.nagent = n, len(robots)
@@ -186,6 +187,7 @@ class Simulator:
         if diverged is not None:
             met = met & ~diverged
         terminated = self._goals(met) if met.any() else np.zeros(self.n, bool)
+        terminated |= _restrict(task.dead(world), ids)
         world.memory["steps"] += 1
         truncated = self._truncated()
         if diverged is not None:

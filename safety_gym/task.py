@@ -60,6 +60,7 @@ class TaskConfig:
     terminate_resample_failure: bool = True
     observation_flatten: bool = True
     action_noise: float = 0.0
+    robot_version: str | None = None
     floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
 
     def validate(self) -> None:
@@ -112,6 +113,7 @@ OPTION_HELP: Mapping[str, str] = {
     "terminate_resample_failure": "end the episode where no place for a new goal is found; False: an error",
     "observation_flatten": "one flat vector; False: a dict by key",
     "action_noise": "standard deviation of Gaussian noise added to the controls",
+    "robot_version": "an older version of the robot, where one exists; None: the newest",
     "floor_size": "half-lengths and thickness of the floor that is drawn, m",
 }
 """What the fields of `TaskConfig` and `AgentConfig` mean."""
@@ -247,6 +249,13 @@ class Task:
     def achieved(self, world: World) -> NDArray[np.bool_]:
         """Return where the goal is met, (n,)."""
         return np.zeros(world.n, bool)
+
+    def dead(self, world: World) -> NDArray[np.bool_]:
+        """Return where a robot is not alive any more, which ends the episode, (n,)."""
+        floor = self.robots[0].alive_above
+        if floor is None:
+            return np.zeros(world.n, bool)
+        return np.asarray((world.agent_pos[..., 2] <= floor).any(axis=1))
 
     def next_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
         """Give simulations a new goal; return where none could be placed, (len(ids),)."""

@@ -21,6 +21,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from safety_gym.objects import Gremlins, Mobility
+from safety_gym.robots import Robot
 from safety_gym.scene import SUBSTEPS, Scene, Slot, yaw_quat
 
 Array = NDArray[np.float64]
@@ -228,6 +229,15 @@ class World:
                 self.qpos[ids, q : q + 2] = poses[:, j, :2]
                 self.qpos[ids, q + 2] = robot.spawn_z
                 self.qpos[ids, q + 3 : q + 7] = yaw_quat(poses[:, j, 2])
+            if robot.home:
+                first = q + self.scene.agent_nq - len(robot.home)
+                self.qpos[ids, first : first + len(robot.home)] = self._home(ids, robot)
+
+    def _home(self, ids: Ids, robot: Robot) -> Array:
+        """Return joint angles to start with, (s, k): the robot's home, its noise mirrored where the angle is."""
+        home = np.array(robot.home)
+        noise = np.array([self.noise_rng[i].uniform(-robot.home_noise, robot.home_noise, len(home)) for i in ids])
+        return np.asarray(home + np.where(home < 0, -noise, noise))
 
     def write_objects(self, ids: Ids, kind: str, poses: Array, which: slice = slice(None)) -> None:
         """Place objects of a kind at `poses (s, k, 3)` (x, y, yaw), at rest at their own height."""

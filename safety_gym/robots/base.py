@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import mujoco
 
 BASE_SENSORS = ("accelerometer", "velocimeter", "gyro", "magnetometer")
 
@@ -53,10 +56,30 @@ class Robot:
     root: Literal["planar", "free"]
     terms: tuple[ObsTerm, ...]
     keepout: float = 0.4
+    home: tuple[float, ...] = ()
+    """Joint angles at the start, in model order after the root, rad; empty: the model's own."""
+    home_noise: float = 0.0
+    """Half-width of the uniform noise on `home`, rad, drawn joint by joint from the noise stream."""
+    alive_above: float | None = None
+    """The episode ends (terminated) when the root body is at or below this height, m; None: never."""
+    floor_conaffinity: int = 1
+    edit: Callable[[mujoco.MjSpec], None] | None = None
+    """Change of the MJCF that makes this an older version of the robot; see `versions`."""
+    versions: Mapping[str, Robot] = field(default_factory=lambda: MappingProxyType({}))
+    """Older versions of the robot by name, for the option `robot_version`."""
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     exclusive_keys: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     push_box: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Overrides of the push box for robots that cannot handle the standard one."""
+
+    def version(self, name: str | None) -> Robot:
+        """Return an older version of the robot by name, itself for None; ValueError if there is none such."""
+        if name is None:
+            return self
+        if name not in self.versions:
+            known = ", ".join(map(repr, self.versions)) or "none: this robot has one version only"
+            raise ValueError(f"robot_version={name!r}: expected None or one of {known}")
+        return self.versions[name]
 
     @property
     def nobs(self) -> int:

@@ -45,6 +45,8 @@ class ButtonTask(Task):
     def begin(self, world: World, ids: Ids, keep_goal: NDArray[np.bool_]) -> None:
         self._take_marked(world, ids[keep_goal])
         self.next_goal(world, ids[~keep_goal])
+        if (delay := self._buttons(world).start_delay) is not None:
+            world.memory["timer"][ids] = delay
 
     def remember(self, world: World, ids: Ids) -> None:
         world.move_zone(ids, "goal", world.xy("buttons")[ids, world.memory["goal_button"][ids]])
