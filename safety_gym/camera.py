@@ -8,8 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from safety_gym.objects import Mobility
-from safety_gym.rendering import FrameRenderer, Marker, compass_marker, cost_marker, lidar_markers
+from safety_gym.rendering import FrameRenderer, Marker, compass_marker, lidar_markers
 from safety_gym.scene import agent_prefixes
 from safety_gym.simulator import Simulator
 
@@ -33,24 +32,28 @@ class SceneCamera:
 
     def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None) -> None:
         self._sim = sim
-        self.default = camera_name or DEFAULT_CAMERA
+        names = self._names()
+        self.default = camera_name or (DEFAULT_CAMERA if DEFAULT_CAMERA in names else next(iter(names)))
         self.resolve(self.default)
         self._model = sim.scene.drawing
         self._data = mujoco.MjData(self._model)
         self._physics = mujoco.MjData(sim.scene.model)
         self._renderer = FrameRenderer(self._model, width, height)
 
+    def _names(self) -> dict[str, str]:
+        """Return the model's name of every camera by the name a user gives: without the first robot's prefix."""
+        model, prefix = self._sim.scene.drawing, agent_prefixes(self._sim.nagent)[0]
+        names = [model.camera(i).name for i in range(model.ncam)]
+        return {name.removeprefix(prefix): name for name in names if name}
+
     def resolve(self, name: str) -> str:
         """Return the model's name of a camera; robot cameras belong to the first robot unless prefixed."""
-        if name in WORLD_CAMERAS:
+        names = self._names()
+        if name in names.values():
             return name
-        full = name if "/" in name else agent_prefixes(self._sim.nagent)[0] + name
-        model = self._sim.scene.drawing
-        names = [model.camera(i).name for i in range(model.ncam)]
-        if full not in names:
-            short = [n.removeprefix(agent_prefixes(self._sim.nagent)[0]) for n in names]
-            raise ValueError(f"camera_name={name!r}: expected one of {', '.join(map(repr, short))}")
-        return full
+        if name not in names:
+            raise ValueError(f"camera_name={name!r}: expected one of {', '.join(map(repr, names))}")
+        return names[name]
 
     def frame(self, i: int, camera_name: str | None, depth: bool) -> NDArray[Any]:
         """Draw simulation `i`; see `SafetyVectorEnv.frame`."""
@@ -64,7 +67,7 @@ class SceneCamera:
     def _markers(self, i: int) -> list[Marker]:
         """Rings of lidar readings above each robot, and a red ball around robots that were charged in this step."""
         sim, world = self._sim, self._sim.world
-        placed = [o for o in sim.config.objects if o.mobility is not Mobility.MARK]
+        placed = [slot.spec for slot in sim.scene.slots.values()]
         seen = [(k, o) for k, o in enumerate(placed) if o.is_lidar_observed]
         terms = {t.key: t for t in sim.observer.terms}
         markers: list[Marker] = []
@@ -78,8 +81,7 @@ class SceneCamera:
                 for name in o.names() if o.is_comp_observed else ():
                     term = terms[f"{o.kind}_comp" if o.num == 1 else f"{name}_comp"]
                     markers.append(compass_marker(pos, mat, obs[term.start : term.stop], o.rgb, k))
-            if sim.last_cost[i, j] > 0:
-                markers.append(cost_marker(pos))
+            markers += sim.task.markers(world, i, j, bool(sim.last_cost[i, j] > 0))
         return markers
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Observations: an ordered list of terms written into one flat array (n, a, o).
 
-The robot's sensors come first, then for each kind of object its lidar and its compass, in placement order: the key
+In navigation tasks the robot's sensors come first, then for each kind of object its lidar and its compass, in placement order: the key
 order of the reference suite, which is also the flattening order.
 """
 
@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import mujoco
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from safety_gym import sensors
 from safety_gym.objects import Mobility, ObjectSpec
 from safety_gym.scene import Scene
-from safety_gym.task import TaskConfig
 from safety_gym.world import Array, World
+
+if TYPE_CHECKING:
+    from safety_gym.task import TaskConfig
 
 Observation = Any
 """A flat array (..., o), or a dict of arrays when `observation_flatten` is off."""
@@ -44,25 +46,62 @@ class Term:
 
 
 class Observer:
-    """Writes observations of a scene and describes them as Gymnasium spaces."""
+    """An ordered list of terms in one flat array; subclasses add the terms and compute them."""
 
-    def __init__(self, scene: Scene, config: TaskConfig) -> None:
-        self.scene, self.config = scene, config
+    def __init__(self, flatten: bool) -> None:
+        self.flatten = flatten
         self.terms: list[Term] = []
-        self._robot_parts = self._plan_robot()
-        self._lidar_slices: dict[str, slice] = {}
-        self._compass_slices: list[tuple[str, slice]] = []
-        self._plan_objects()
-        self.size = self.terms[-1].stop
-        self._lidar = self._make_lidar()
 
-    # --- planning -----------------------------------------------------------------------------------------------------
+    @property
+    def size(self) -> int:
+        """Length of one robot's flat observation."""
+        return self.terms[-1].stop
 
     def _add(self, key: str, shape: tuple[int, ...], bound: tuple[float, float], meaning: str) -> slice:
         start = self.terms[-1].stop if self.terms else 0
         term = Term(key, start, shape, *bound, meaning)
         self.terms.append(term)
         return slice(term.start, term.stop)
+
+    # --- spaces -------------------------------------------------------------------------------------------------------
+
+    def space(self) -> gymnasium.Space[Any]:
+        """Return the space of one robot's observation; a Dict keeps the order of the terms."""
+        if self.flatten:
+            low = np.concatenate([np.full(math.prod(t.shape), t.low) for t in self.terms])
+            high = np.concatenate([np.full(math.prod(t.shape), t.high) for t in self.terms])
+            return gymnasium.spaces.Box(low, high, dtype=np.float64)
+        return gymnasium.spaces.Dict(
+            [(t.key, gymnasium.spaces.Box(t.low, t.high, t.shape, np.float64)) for t in self.terms]
+        )
+
+    def split(self, flat: Array) -> Observation:
+        """Return the user's form of flat observations (..., o): themselves, or a dict of fresh arrays."""
+        if self.flatten:
+            return flat
+        return {t.key: flat[..., t.start : t.stop].reshape(*flat.shape[:-1], *t.shape).copy() for t in self.terms}
+
+    def compute(self, world: World, hidden: Mapping[str, NDArray[np.bool_]], out: Array) -> None:
+        """Write the observations of all simulations to `out (n, a, o)`.
+
+        `hidden` names kinds whose lidar reads zero in some simulations (n,).
+        """
+        raise NotImplementedError
+
+
+class SensorObserver(Observer):
+    """The robot's sensors, then lidars and compasses of the objects."""
+
+    def __init__(self, scene: Scene, config: TaskConfig) -> None:
+        super().__init__(config.observation_flatten)
+        self.scene, self.config = scene, config
+        self._robot_parts = self._plan_robot()
+        self._lidar_slices: dict[str, slice] = {}
+        self._compass_slices: list[tuple[str, slice]] = []
+        self._plan_objects()
+        self._lidar = self._make_lidar()
+
+    # --- planning -----------------------------------------------------------------------------------------------------
 
     def _plan_robot(self) -> list[tuple[str, slice, NDArray[np.intp]]]:
         """Lay out the robot block; neighbouring raw readings are merged into one copy."""
@@ -119,31 +158,9 @@ class Observer:
         joined = all(a.stop == b.start for a, b in itertools.pairwise(slices))
         return slice(slices[0].start, slices[-1].stop) if joined else None
 
-    # --- spaces -------------------------------------------------------------------------------------------------------
-
-    def space(self) -> gymnasium.Space[Any]:
-        """Return the space of one robot's observation; a Dict keeps the order of the terms."""
-        if self.config.observation_flatten:
-            low = np.concatenate([np.full(math.prod(t.shape), t.low) for t in self.terms])
-            high = np.concatenate([np.full(math.prod(t.shape), t.high) for t in self.terms])
-            return gymnasium.spaces.Box(low, high, dtype=np.float64)
-        return gymnasium.spaces.Dict(
-            [(t.key, gymnasium.spaces.Box(t.low, t.high, t.shape, np.float64)) for t in self.terms]
-        )
-
-    def split(self, flat: Array) -> Observation:
-        """Return the user's form of flat observations (..., o): themselves, or a dict of fresh arrays."""
-        if self.config.observation_flatten:
-            return flat
-        return {t.key: flat[..., t.start : t.stop].reshape(*flat.shape[:-1], *t.shape).copy() for t in self.terms}
-
     # --- computing ----------------------------------------------------------------------------------------------------
 
     def compute(self, world: World, hidden: Mapping[str, NDArray[np.bool_]], out: Array) -> None:
-        """Write the observations of all simulations to `out (n, a, o)`.
-
-        `hidden` names kinds whose lidar reads zero in some simulations (n,).
-        """
         self._robot(world, out)
         if self._lidar_slices:
             self._lidars(world, out)

@@ -5,12 +5,15 @@
     SafetyPointGoal1Debug-v0       keyboard control: the keyword `keyboard=True`
     SafetyPointGoalBase-v0         objects are given by the user
     SafetyPointGoal1Vision-v0      part of the grammar, not built yet
+    SafetyHopperVelocity-v1        a walker with a speed limit; -v0 has other limits
 
 A suffix is a keyword of the same environment, never another class.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,17 +23,20 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from safety_gym import robots, tasks
-from safety_gym.task import Task, TaskConfig, apply_options, unknown
+from safety_gym.errors import unknown
+from safety_gym.robots import Robot
+from safety_gym.task import EpisodeConfig, Task, apply_options
+from safety_gym.tasks.velocity import REWARD_THRESHOLDS
+from safety_gym.walkers import WALKERS
 
 VARIANTS = ("", "Vision", "Debug")
+VELOCITY = "Velocity"
 _ID = re.compile(r"^(?:safety_gym:)?Safety(?P<body>[A-Za-z0-9]+)-v(?P<version>\d+)$")
-_WALKERS = ("HalfCheetah", "Hopper", "Swimmer", "Walker2d", "Ant", "Humanoid")
 _PLANNED = re.compile(
-    rf"^Safety(?:(?:{'|'.join(_WALKERS)})Velocity(?:Gymnasium)?-v[01]"
-    r"|[A-Z][a-z]+MultiGoal[0-2](?:Vision|Debug)?(?:Gymnasium)?-v0"
-    rf"|\d[x|]\d(?:{'|'.join(_WALKERS)})Velocity-v0)$"
+    r"^Safety(?:[A-Z][a-z]+MultiGoal[0-2](?:Vision|Debug)?(?:Gymnasium)?-v0"
+    rf"|\d[x|]\d(?:{'|'.join(WALKERS)})Velocity-v0)$"
 )
-"""Families outside the navigation grammar: velocity, multi-agent goals, divided walkers. Not built yet."""
+"""Multi-agent families: several robots with goals, divided walkers. Not built yet."""
 _custom: dict[str, tuple[str, Mapping[str, Any]]] = {}
 _limits: dict[str, int] = {}
 
@@ -44,28 +50,49 @@ class EnvId:
     level: str
     variant: str = ""
     gymnasium: bool = False
+    version: int = 0
 
     @property
     def canonical(self) -> str:
-        return f"Safety{self.robot}{self.task}{self.level}{self.variant}-v0"
+        return f"Safety{self.robot}{self.task}{self.level}{self.variant}-v{self.version}"
 
     @property
     def twin(self) -> str:
         """The id under which the reference suite registers the same environment with Gymnasium."""
-        return f"Safety{self.robot}{self.task}{self.level}{self.variant}Gymnasium-v0"
+        return f"Safety{self.robot}{self.task}{self.level}{self.variant}Gymnasium-v{self.version}"
 
     @property
     def built(self) -> bool:
-        return self.robot in robots.ROBOTS and self.task in tasks.TASKS and self.variant != "Vision"
+        return self.robot in self._robots and self.task in tasks.TASKS and self.variant != "Vision"
+
+    @property
+    def _robots(self) -> Mapping[str, Robot]:
+        return WALKERS if self.task == VELOCITY else robots.ROBOTS
+
+    @property
+    def record(self) -> Robot:
+        """The robot or walker."""
+        return self._robots[self.robot]
+
+    @property
+    def config(self) -> EpisodeConfig:
+        """The options of the level, or of the walker and version."""
+        key = f"{self.robot}-v{self.version}" if self.task == VELOCITY else self.level
+        return tasks.TASKS[self.task].levels[key]
 
     @property
     def max_episode_steps(self) -> int:
         return tasks.TASKS[self.task].max_episode_steps
 
+    @property
+    def reward_threshold(self) -> float | None:
+        """Return at which Gymnasium counts the walker as solved."""
+        return REWARD_THRESHOLDS.get(self.robot) if self.task == VELOCITY else None
+
 
 def grammar() -> Iterator[EnvId]:
-    """Yield every navigation id of the grammar, built or not."""
-    levels: dict[str, tuple[str, ...]] = {name: tuple(task.levels) for name, task in tasks.TASKS.items()}
+    """Yield every id of the single-agent grammar, built or not."""
+    levels: dict[str, tuple[str, ...]] = {n: tuple(t.levels) for n, t in tasks.TASKS.items() if n != VELOCITY}
     levels.update(tasks.PLANNED)
     for robot in (*robots.ROBOTS, *robots.PLANNED):
         for task, names in levels.items():
@@ -74,6 +101,9 @@ def grammar() -> Iterator[EnvId]:
                     if variant == "Debug" and robot in ("Doggo", "Ant"):
                         continue  # no keyboard mapping exists
                     yield EnvId(robot, task, level, variant)
+    for walker in WALKERS:
+        for version in (0, 1):
+            yield EnvId(walker, VELOCITY, "", version=version)
 
 
 def ids(pattern: str | None = None) -> list[str]:
@@ -98,18 +128,20 @@ def parse(env_id: str) -> EnvId:
         raise _not_built_yet(env_id)
     match = _ID.match(env_id)
     if match and env_id.removeprefix("safety_gym:") not in _custom:
-        if match["version"] != "0":
-            raise ValueError(f"unknown version in {env_id!r}; navigation environments exist as -v0")
-        body = match["body"]
-        found = _by_body().get(body.removesuffix("Gymnasium"))
-        if found is not None:
-            if not found.built:
-                raise _not_built_yet(found.canonical)
-            return EnvId(found.robot, found.task, found.level, found.variant, body.endswith("Gymnasium"))
+        body = match["body"].removesuffix("Gymnasium")
+        found = _versions().get(body, {})
+        if found:
+            entry = found.get(int(match["version"]))
+            if entry is None:
+                known = " and ".join(f"-v{version}" for version in found)
+                raise ValueError(f"unknown version in {env_id!r}; this environment exists as {known}")
+            if not entry.built:
+                raise _not_built_yet(entry.canonical)
+            return dataclasses.replace(entry, gymnasium=body != match["body"])
     raise unknown("id", env_id, ids())
 
 
-def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task], TaskConfig]:
+def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task], Any]:
     """Return the parsed id, its task class and the configuration changed by `options`.
 
     `options` may hold a `config` mapping in the reference's style; further options win over it.
@@ -125,8 +157,7 @@ def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task],
     else:
         parsed = parse(name)
     merged = {**registered, **_flatten(parsed, options)}
-    task = tasks.TASKS[parsed.task]
-    return parsed, task, apply_options(task.levels[parsed.level], merged)
+    return parsed, tasks.TASKS[parsed.task], apply_options(parsed.config, merged)
 
 
 def max_episode_steps(env_id: str) -> int:
@@ -157,7 +188,7 @@ def register_task(env_id: str, base: str, max_episode_steps: int | None = None, 
     ):
         raise ValueError(f"max_episode_steps={max_episode_steps!r}: expected a whole number >= 1 or None")
     parsed, task, config = resolve(base, options)
-    task(config, (robots.ROBOTS[parsed.robot],))  # checks that the required objects are there
+    task(config, (parsed.record,))  # checks that the required objects are there
     limit = max_episode_steps or task.max_episode_steps
     _register(env_id, env_id, limit)
     _custom[env_id] = (parsed.canonical, dict(options))
@@ -167,15 +198,11 @@ def register_task(env_id: str, base: str, max_episode_steps: int | None = None, 
 def register_all() -> None:
     """Register every id and its twin with Gymnasium. Ids not built yet are known, too, and say so when made."""
     for entry in grammar():
-        if entry.built:
-            _register(entry.canonical, entry.canonical, entry.max_episode_steps)
-            _register(entry.twin, entry.canonical, entry.max_episode_steps)
-        else:
-            _register_planned(entry.canonical)
-            _register_planned(entry.twin)
-    for walker in _WALKERS:
-        for suffix in ("-v0", "-v1", "Gymnasium-v0", "Gymnasium-v1"):
-            _register_planned(f"Safety{walker}Velocity{suffix}")
+        for name in (entry.canonical, entry.twin):
+            if entry.built:
+                _register(name, entry.canonical, entry.max_episode_steps, entry.reward_threshold)
+            else:
+                _register_planned(name)
 
 
 def _not_built_yet(env_id: str) -> NotImplementedError:
@@ -192,12 +219,13 @@ def _register_planned(name: str) -> None:
     _write(EnvSpec(name, entry_point=point, vector_entry_point=point, kwargs={"env_id": name}))
 
 
-def _register(name: str, env_id: str, max_episode_steps: int) -> None:
+def _register(name: str, env_id: str, max_episode_steps: int, reward_threshold: float | None = None) -> None:
     _write(
         EnvSpec(
             name,
             entry_point="safety_gym.views:SafetyEnv",
             vector_entry_point="safety_gym.vector_env:SafetyVectorEnv",
+            reward_threshold=reward_threshold,
             max_episode_steps=max_episode_steps,
             kwargs={"env_id": env_id},
         )
@@ -209,8 +237,14 @@ def _write(spec: EnvSpec) -> None:
     gymnasium.registry[spec.id] = spec
 
 
-def _by_body() -> Mapping[str, EnvId]:
-    return {e.canonical.removeprefix("Safety").removesuffix("-v0"): e for e in grammar()}
+@functools.cache
+def _versions() -> Mapping[str, Mapping[int, EnvId]]:
+    """Return the entries of the grammar by what stands between `Safety` and the version, and by version."""
+    found: dict[str, dict[int, EnvId]] = {}
+    for entry in grammar():
+        body = entry.canonical.removeprefix("Safety").rpartition("-v")[0]
+        found.setdefault(body, {})[entry.version] = entry
+    return found
 
 
 def _flatten(parsed: EnvId, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,13 @@ class SceneConfig:
     contacts: tuple[str, ...] = ()
     """Kinds whose contacts with the robots are counted by sensors."""
     ray_lidar: bool = False
+    substeps: int = SUBSTEPS
+    arena: bool = True
+    """False for a model that brings its own floor and cameras."""
+    lagged: bool = False
+    """Read-outs stay as the last substep left them, which is where it began; else they follow the state."""
+    keep_data: bool = False
+    """Every simulation keeps the engine's complete data, for `World.external_forces`."""
 
     @property
     def sleep(self) -> bool:
@@ -118,7 +125,7 @@ class Scene:
     agent_nv: int
     sensor_adr: dict[str, NDArray[np.intp]]
     """Sensor name (without prefix) -> first address for each agent."""
-    agent_linvel: NDArray[np.intp]
+    agent_linvel: NDArray[np.intp] | None
     """Address of the world linear velocity of each agent's body origin."""
 
     @property
@@ -128,6 +135,8 @@ class Scene:
     @functools.cached_property
     def drawing(self) -> mujoco.MjModel:
         """The model with every object as a body, for pictures. Compiled at first use."""
+        if not self.config.arena:
+            return self.model
         return _assemble(self.config, drawing=True)[0].compile()
 
     @functools.cached_property

@@ -14,20 +14,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from safety_gym import layout
-from safety_gym.costs import cost_terms
 from safety_gym.layout import LayoutError
-from safety_gym.objects import Mobility
-from safety_gym.observation import Observer
 from safety_gym.robots import Robot
-from safety_gym.scene import Scene, SceneConfig, build_scene
-from safety_gym.task import Task, TaskConfig, unknown
+from safety_gym.task import EpisodeConfig, Task
 from safety_gym.world import Array, Ids, World, available_cores
 
 Bools = NDArray[np.bool_]
-
-_START_TRIES = 100
-"""Layouts drawn anew because the robot would start with a cost."""
 
 
 @dataclass
@@ -42,6 +34,7 @@ class StepResult:
     truncated: Bools  # (n,)
     goal_met: Bools  # (n,)
     diverged: Bools | None  # (n,), None where nothing went wrong
+    extras: dict[str, Array]  # further entries of info by key, (n,)
 
 
 class Simulator:
@@ -50,35 +43,25 @@ class Simulator:
     def __init__(
         self,
         task_class: type[Task],
-        config: TaskConfig,
+        config: Any,
         robots: tuple[Robot, ...],
         n: int,
         max_episode_steps: int | None,
         num_threads: int | None = None,
     ) -> None:
-        robots = tuple(robot.version(config.robot_version) for robot in robots)
-        self.task = task_class(config, robots)
-        self.config = config = self.task.config
+        self.task = task = task_class(config, robots)
+        self.config: EpisodeConfig = task.config
         self.n, self.nagent = n, len(robots)
-        limits = [limit for limit in (max_episode_steps, config.num_steps) if limit is not None]
+        limits = [limit for limit in (max_episode_steps, self.config.num_steps) if limit is not None]
         self.max_episode_steps = min(limits) if limits else None
-        self.terms = cost_terms(config.objects)
+        self.terms = task.cost_terms()
         self.cost_names = tuple(term.key for term, _ in self.terms)
-        contacts = {spec.kind for term, spec in self.terms if term.contact} | set(self.task.touching)
-        self.scene: Scene = build_scene(
-            SceneConfig(
-                robots=robots,
-                objects=config.objects,
-                floor_size=config.floor_size,
-                contacts=tuple(o.kind for o in config.objects if o.kind in contacts and o.num),
-                ray_lidar=config.lidar_type == "natural",
-            )
-        )
-        self.task.plan = self.plan = _plan(config, self.scene)
-        memory = np.dtype([("steps", "i8"), *self.task.memory()])
+        self.scene = task.build_scene(self.terms)
+        memory = np.dtype([("steps", "i8"), *task.memory()])
         threads = num_threads if num_threads is not None else min(n, available_cores())
-        self.observer = Observer(self.scene, config)
+        self.observer = task.observer(self.scene)
         self.world = World(self.scene, n, memory, threads)
+        self.start = task.starter(self.world, self.terms)
         low, high = self.scene.model.actuator_ctrlrange.T
         self.ctrl_low, self.ctrl_high = low.copy(), high.copy()
         self.nact = self.scene.model.nu // self.nagent
@@ -90,10 +73,11 @@ class Simulator:
     # --- spaces -------------------------------------------------------------------------------------------------------
 
     def action_space(self) -> gymnasium.spaces.Box:
-        """Return one robot's action space: the control range rounded through float32, held as float64."""
-        low = self.ctrl_low[: self.nact].astype(np.float32).astype(np.float64)
-        high = self.ctrl_high[: self.nact].astype(np.float32).astype(np.float64)
-        return gymnasium.spaces.Box(low, high, dtype=np.float64)
+        """Return one robot's action space: the control range rounded through float32, held as the task's type."""
+        dtype = self.task.action_dtype
+        low = self.ctrl_low[: self.nact].astype(np.float32).astype(dtype)
+        high = self.ctrl_high[: self.nact].astype(np.float32).astype(dtype)
+        return gymnasium.spaces.Box(low, high, dtype=dtype)
 
     # --- reset --------------------------------------------------------------------------------------------------------
 
@@ -104,52 +88,20 @@ class Simulator:
 
     def reset(self, ids: Ids, layouts: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Start new episodes. `layouts` gives one explicit layout per simulation of `ids`."""
-        world = self.world
-        world.ensure_process()
+        self.world.ensure_process()
         if not self.config.randomize_layout:
-            world.seed(ids.tolist(), [0] * len(ids))
-        if layouts is not None:
-            poses = np.stack([self.parse_layout(given) for given in layouts])
-            self._place(ids, poses, np.array([set(self.task.derived) <= set(given) for given in layouts]))
-            self._refuse_start_cost(ids, "the layout given")
-            return
-        pending = ids
-        for _ in range(_START_TRIES):
-            poses = layout.sample([world.layout_rng[i] for i in pending], self.plan, pending.tolist())
-            self._place(pending, poses, np.zeros(len(pending), bool))
-            pending = pending[self._start_cost(pending)]
-            if not len(pending):
-                return
-        self._refuse_start_cost(pending, f"each of {_START_TRIES} sampled layouts")
-
-    def _place(self, ids: Ids, poses: Array, keep_goal: Bools) -> None:
-        """Write layouts `poses (s, a + k, 3)` and start the task on them; see `Task.begin` for `keep_goal (s,)`."""
-        world = self.world
-        world.clear(ids)
-        world.write_agents(ids, poses[:, : self.nagent])
-        for kind, slot in self.scene.slots.items():
-            block = poses[:, self.nagent + slot.start : self.nagent + slot.stop]
-            world.write_objects(ids, kind, block)
-        world.forward(ids)
-        world.memory[ids] = np.zeros((), world.memory.dtype)
+            self.world.seed(ids.tolist(), [0] * len(ids))
+        self.start.reset(ids, layouts)
         self.last_cost[ids] = 0.0
-        self.task.begin(world, ids, keep_goal)
 
-    def _start_cost(self, ids: Ids) -> Bools:
-        if not self.terms:
-            return np.zeros(len(ids), bool)
-        raw = sum(term.value(self.world, spec)[ids].sum(axis=1) for term, spec in self.terms if term.present is None)
-        return np.broadcast_to(np.asarray(raw) > 0, (len(ids),))
+    def layout(self, i: int) -> dict[str, Any]:
+        """Return where everything is in simulation `i`; see `Placement.layout`."""
+        return self.start.layout(i)
 
-    def _refuse_start_cost(self, ids: Ids, what: str) -> None:
-        bad = ids[self._start_cost(ids)]
-        if len(bad):
-            charged = [t.key for t, s in self.terms if t.present is None and t.value(self.world, s)[bad].any()]
-            raise LayoutError(
-                f"simulations {bad[:5].tolist()}: {what} starts with a cost ({', '.join(charged)}); move the robot "
-                "away from what charges it",
-                bad,
-            )
+    def move(self, name: str, xy: Sequence[float], ids: Ids) -> None:
+        """Place one object or robot by its instance name; see `Placement.move`."""
+        self.world.ensure_process()
+        self.start.move(name, xy, ids)
 
     # --- step ---------------------------------------------------------------------------------------------------------
 
@@ -174,8 +126,11 @@ class Simulator:
         world, task = self.world, self.task
         world.ensure_process()
         ctrl = action.reshape(self.n, -1)
-        np.minimum(ctrl, self.ctrl_high, out=world.ctrl)
-        np.maximum(world.ctrl, self.ctrl_low, out=world.ctrl)
+        if task.clips_actions:
+            np.minimum(ctrl, self.ctrl_high, out=world.ctrl)
+            np.maximum(world.ctrl, self.ctrl_low, out=world.ctrl)
+        else:  # the engine clips what the actuators get
+            world.ctrl[...] = ctrl
         if self.config.action_noise:
             world.ctrl[...] += self._noise(ids)
         world.step(ids)
@@ -188,12 +143,13 @@ class Simulator:
             met = met & ~diverged
         terminated = self._goals(met) if met.any() else np.zeros(self.n, bool)
         terminated |= _restrict(task.dead(world), ids)
+        extras = task.extras(world)
         world.memory["steps"] += 1
         truncated = self._truncated()
         if diverged is not None:
             self._end_diverged(diverged, reward, cost, costs, terminated, truncated)
         self.last_cost[...] = cost  # a copy: the faces hand out `cost`
-        return StepResult(reward, cost, costs, present, terminated, truncated, met, diverged)
+        return StepResult(reward, cost, costs, present, terminated, truncated, met, diverged, extras)
 
     def _noise(self, ids: Ids | None) -> Array:
         noise = np.zeros_like(self.world.ctrl)
@@ -241,12 +197,13 @@ class Simulator:
 
     def _goals(self, met: Bools) -> Bools:
         """Give new goals where one was met; return which episodes end by it, (n,)."""
-        if not self.config.continue_goal:
+        config = self.task.config
+        if not config.continue_goal:
             return met.copy()
         terminated = np.zeros(self.n, bool)
         rows = np.flatnonzero(met)
         failed = rows[self.task.next_goal(self.world, rows)]
-        if len(failed) and not self.config.terminate_resample_failure:
+        if len(failed) and not config.terminate_resample_failure:
             raise LayoutError(f"simulations {failed[:5].tolist()}: no room found for a new goal", failed)
         terminated[failed] = True
         return terminated
@@ -283,84 +240,6 @@ class Simulator:
             self.last_observation[keep] = kept
         return self.last_observation
 
-    # --- layouts ------------------------------------------------------------------------------------------------------
-
-    def layout(self, i: int) -> dict[str, Any]:
-        """Return where everything is in simulation `i`, in the form `parse_layout` takes.
-
-        Robots and things that can be touched are (x, y, yaw), zones (x, y); gremlins are at the centre of their path.
-        """
-        world = self.world
-        yaw = world.agent_yaw()[i]
-        agents = [(*map(float, world.agent_pos[i, j, :2]), float(yaw[j])) for j in range(self.nagent)]
-        result: dict[str, Any] = {"agent": agents[0]} if self.nagent == 1 else {"agents": agents}
-        placed = world.placed_xy(np.array([i]))[0, self.nagent :]
-        for kind, slot in self.scene.slots.items():
-            xy = placed[slot.start : slot.stop]
-            points: list[tuple[float, ...]] = [(float(x), float(y)) for x, y in xy]
-            if slot.spec.mobility is not Mobility.ZONE:
-                points = [(*p, float(a)) for p, a in zip(points, world.object_yaw(kind)[i], strict=True)]
-            result[kind] = points[0] if slot.spec.unique else points
-        return result
-
-    def parse_layout(self, given: Mapping[str, Any]) -> Array:
-        """Return an explicit layout as poses (a + k, 3); LayoutError for anything missing, unknown or overlapping."""
-        if not isinstance(given, Mapping):
-            raise LayoutError(f"options['layout']={given!r}: expected a mapping such as {{'agent': (x, y, yaw), ...}}")
-        agent_key = "agent" if self.nagent == 1 else "agents"
-        known = [agent_key, *self.scene.slots]
-        for key in given:
-            if key not in known:
-                raise LayoutError(str(unknown("layout entry", key, known)))
-        optional = set(self.task.derived) | {k for k, s in self.scene.slots.items() if s.spec.locations or not s.num}
-        missing = [key for key in known if key not in given and key not in optional]
-        if missing:
-            raise LayoutError(f"layout misses {', '.join(map(repr, missing))}; it needs {', '.join(map(repr, known))}")
-        poses = np.zeros((self.nagent + self.scene.nobject, 3))
-        poses[: self.nagent] = _points(agent_key, given[agent_key], self.nagent, self.nagent == 1)
-        for kind, slot in self.scene.slots.items():
-            block = slice(self.nagent + slot.start, self.nagent + slot.stop)
-            if kind in given:
-                poses[block] = _points(kind, given[kind], slot.num, slot.spec.unique)
-            elif slot.spec.locations:
-                poses[block, :2] = slot.spec.locations[: slot.num]
-        self._refuse_overlap(poses)
-        return poses
-
-    def _refuse_overlap(self, poses: Array) -> None:
-        """Raise if two things that can touch each other certainly overlap, whatever their yaw."""
-        radius = np.zeros(len(poses))
-        radius[: self.nagent] = 0.1
-        for slot in self.scene.slots.values():
-            radius[self.nagent + slot.start : self.nagent + slot.stop] = slot.spec.footprint
-        solid = np.flatnonzero(radius)
-        gap = np.linalg.norm(poses[solid, None, :2] - poses[None, solid, :2], axis=2)
-        close = np.argwhere(np.triu(gap < radius[solid, None] + radius[None, solid], k=1))
-        if len(close):
-            first, second = (self.plan.names[solid[i]] for i in close[0])
-            raise LayoutError(f"layout: {first!r} and {second!r} overlap (their centres are too close)")
-
-    def move(self, name: str, xy: Sequence[float], ids: Ids) -> None:
-        """Place one object or robot by its instance name (`hazard3`, `goal`, `agent`) at (x, y) or (x, y, yaw)."""
-        world = self.world
-        world.ensure_process()
-        if name not in self.plan.names:
-            raise unknown("object", name, self.plan.names)
-        poses = np.repeat(_points(name, xy, 1, unique=True)[None], len(ids), axis=0)
-        j = self.plan.names.index(name)
-        if j < self.nagent:
-            if self.nagent > 1:
-                raise ValueError("place: moving one of several robots needs an explicit layout at reset")
-            world.write_agents(ids, poses)
-        else:
-            kind, slot = next((k, s) for k, s in self.scene.slots.items() if name in s.spec.names())
-            if kind in self.task.derived:
-                raise ValueError(f"place: the position of {name!r} follows from other objects in task {self.task.name}")
-            which = j - self.nagent - slot.start
-            world.write_objects(ids, kind, poses, slice(which, which + 1))
-        world.forward(ids)
-        self.task.remember(world, ids)
-
 
 def _restrict(mask: Bools, ids: Ids | None) -> Bools:
     """Return `mask (n,)` with everything outside `ids` false; None: all rows count."""
@@ -369,36 +248,3 @@ def _restrict(mask: Bools, ids: Ids | None) -> Bools:
     out = np.zeros_like(mask)
     out[ids] = mask[ids]
     return out
-
-
-def _points(name: str, value: Any, num: int, unique: bool) -> Array:
-    """Return (num, 3) poses from (x, y) or (x, y, yaw) points."""
-    points = [value] if unique else value
-    form = "(x, y) or (x, y, yaw)" if unique else f"a list of {num} points (x, y) or (x, y, yaw)"
-    try:
-        rows = [np.asarray(p, dtype=np.float64) for p in points]
-    except (TypeError, ValueError) as error:
-        raise LayoutError(f"layout[{name!r}]={value!r}: expected {form}") from error
-    if len(rows) != num or any(r.shape not in ((2,), (3,)) or not np.isfinite(r).all() for r in rows):
-        raise LayoutError(f"layout[{name!r}]={value!r}: expected {form}, finite numbers")
-    poses = np.zeros((num, 3))
-    for pose, row in zip(poses, rows, strict=True):
-        pose[: len(row)] = row
-    return poses
-
-
-def _plan(config: TaskConfig, scene: Scene) -> layout.Plan:
-    """Return the entities to place: robots, then objects in placement order."""
-    agent, whole = config.agent, (config.extents,)
-    entities = []
-    for j, name in enumerate(["agent"] if scene.nagent == 1 else [f"agent{j}" for j in range(scene.nagent)]):
-        at = agent.locations[j] if j < len(agent.locations) else None
-        entities.append(layout.Entity(name, agent.keepout, agent.placements or whole, at, agent.rot))
-    for slot in scene.slots.values():
-        spec = slot.spec
-        for i, name in enumerate(spec.names()):
-            at = spec.locations[i] if i < len(spec.locations) else None
-            entities.append(layout.Entity(name, spec.keepout, spec.placements or whole, at))
-    return layout.Plan(entities, config.margin)
-
-

@@ -6,18 +6,25 @@ A task is array code over `n` simulations and `a` robots. It decides; `World` re
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym import layout
+from safety_gym.costs import CostTerm, cost_terms
+from safety_gym.errors import unknown
 from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect, check_types
+from safety_gym.observation import Observer, SensorObserver
+from safety_gym.placement import Placement
 from safety_gym.robots import Robot
+from safety_gym.scene import Scene, SceneConfig, build_scene
 from safety_gym.world import Array, Ids, World
+
+if TYPE_CHECKING:
+    from safety_gym.rendering import Marker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +38,31 @@ class AgentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskConfig:
-    """Every option of a task, with its default. Lengths in metres.
+class EpisodeConfig:
+    """Options that every environment has; see `OPTION_HELP`."""
+
+    num_steps: int | None = None
+    reward_clip: float | None = None
+    reward_exception: float = -10.0
+    reward_orientation: bool = False
+    reward_orientation_scale: float = 0.002
+    constrain_indicator: bool = True
+    randomize_layout: bool = True
+    observation_flatten: bool = True
+    action_noise: float = 0.0
+
+    def validate(self) -> None:
+        """Raise ValueError naming the option, its value and what is accepted."""
+        check_types("", self)
+        if not self.action_noise >= 0:
+            raise ValueError(f"action_noise={self.action_noise!r}: expected a standard deviation >= 0")
+        if self.reward_clip is not None and not self.reward_clip > 0:
+            raise ValueError(f"reward_clip={self.reward_clip!r}: expected a bound > 0 or None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig(EpisodeConfig):
+    """Every option of a navigation task, with its default. Lengths in metres.
 
     `make(id, name=value)` sets a field; `make(id, hazards={"num": 12})` changes or adds objects. `OPTION_HELP` says
     what the fields mean, `ALIASES` lists the dotted names of the reference suite that are understood too.
@@ -42,7 +72,6 @@ class TaskConfig:
     extents: Rect = (-2.0, -2.0, 2.0, 2.0)
     margin: float = 0.0
     agent: AgentConfig = AgentConfig()
-    num_steps: int | None = None
     lidar_num_bins: int = 16
     lidar_max_dist: float | None = 3.0
     lidar_exp_gain: float = 1.0
@@ -51,21 +80,13 @@ class TaskConfig:
     compass_shape: int = 2
     reward_clip: float | None = 10.0
     reward_factor: float = 1.0
-    reward_exception: float = -10.0
-    reward_orientation: bool = False
-    reward_orientation_scale: float = 0.002
-    constrain_indicator: bool = True
-    randomize_layout: bool = True
     continue_goal: bool = True
     terminate_resample_failure: bool = True
-    observation_flatten: bool = True
-    action_noise: float = 0.0
     robot_version: str | None = None
     floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
 
     def validate(self) -> None:
-        """Raise ValueError naming the option, its value and what is accepted."""
-        check_types("", self)
+        super().validate()
         check_types("agent.", self.agent)
         if self.lidar_type not in ("pseudo", "natural"):
             raise ValueError(f"lidar_type={self.lidar_type!r}: expected 'pseudo' or 'natural'")
@@ -79,10 +100,6 @@ class TaskConfig:
             raise ValueError(f"margin={self.margin!r}: expected a distance >= 0 in metres")
         if self.agent.keepout < 0:
             raise ValueError(f"agent.keepout={self.agent.keepout!r}: expected a radius >= 0 in metres")
-        if not self.action_noise >= 0:
-            raise ValueError(f"action_noise={self.action_noise!r}: expected a standard deviation >= 0")
-        if self.reward_clip is not None and not self.reward_clip > 0:
-            raise ValueError(f"reward_clip={self.reward_clip!r}: expected a bound > 0 or None")
         for obj in self.objects:
             obj.validate()
 
@@ -139,11 +156,25 @@ ALIASES: Mapping[str, str] = {
 }
 
 
-def apply_options(config: TaskConfig, options: Mapping[str, Any]) -> TaskConfig:
-    """Return `config` changed by user options: fields, dotted aliases, and objects by kind or class name.
+def apply_options(config: EpisodeConfig, options: Mapping[str, Any]) -> EpisodeConfig:
+    """Return `config` changed by user options: fields, dotted aliases, and for navigation tasks objects.
 
     Raises ValueError for unknown names, with the closest known ones.
     """
+    if isinstance(config, TaskConfig):
+        return _apply_navigation_options(config, options)
+    known = {f.name for f in dataclasses.fields(config)}
+    aliases = {theirs: ours for theirs, ours in ALIASES.items() if ours in known}
+    for name in options:
+        if aliases.get(name, name) not in known:
+            raise unknown("option", name, [*known, *aliases])
+    result = dataclasses.replace(config, **{aliases.get(k, k): _tupled(v) for k, v in options.items()})
+    result.validate()
+    return result
+
+
+def _apply_navigation_options(config: TaskConfig, options: Mapping[str, Any]) -> TaskConfig:
+    """Take fields and aliases, objects by kind or class name, and what concerns the robot's start."""
     objects = {obj.kind: obj for obj in config.objects}
     fields: dict[str, Any] = {}
     agent: dict[str, Any] = {}
@@ -196,16 +227,15 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list | tuple) else value
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
-    """Return the error for an unknown name, with close matches or all that is known."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known)}"
-    return ValueError(f"unknown {what} {name!r}; {hint}")
+Terms = Sequence[tuple[CostTerm, Any]]
+"""Cost terms, each with what charges it."""
 
 
 class Task:
-    """Base of all tasks. Subclasses fix the class variables and write `reward` and, where there are goals, the rest."""
+    """Base of all tasks. Subclasses fix the class variables and write `reward` and, where there are goals, the rest.
+
+    What is not overridden is a navigation task: an arena with objects, sensors and lidars, sampled layouts.
+    """
 
     name: ClassVar[str]
     levels: ClassVar[Mapping[str, TaskConfig]]
@@ -220,10 +250,13 @@ class Task:
     """Kinds whose contacts the task itself needs, besides those that cost."""
     derived: ClassVar[tuple[str, ...]] = ()
     """Kinds whose place follows from others; an explicit layout may leave them out."""
+    action_dtype: ClassVar[type[np.floating[Any]]] = np.float64
+    clips_actions: ClassVar[bool] = True
+    """False where the reward sees the action as it was given."""
 
     def __init__(self, config: TaskConfig, robots: tuple[Robot, ...]) -> None:
         self.config = config
-        self.robots = robots
+        self.robots = tuple(robot.version(config.robot_version) for robot in robots)
         present = {obj.kind for obj in config.objects}
         for kind in self.required:
             if kind not in present:
@@ -231,6 +264,36 @@ class Task:
                     f"task {self.name}: needs {kind!r}; pass e.g. {kind}={{}} "
                     f"(or config={{'{KINDS[kind].__name__}': {{}}}})"
                 )
+
+    # --- parts of the simulation --------------------------------------------------------------------------------------
+
+    def cost_terms(self) -> Terms:
+        """Return what is charged, in the order of `info`."""
+        return cost_terms(self.config.objects)
+
+    def build_scene(self, terms: Terms) -> Scene:
+        """Return the compiled scene; `terms` say which contacts are counted."""
+        config = self.config
+        contacts = {spec.kind for term, spec in terms if term.contact} | set(self.touching)
+        return build_scene(
+            SceneConfig(
+                robots=self.robots,
+                objects=config.objects,
+                floor_size=config.floor_size,
+                contacts=tuple(o.kind for o in config.objects if o.kind in contacts and o.num),
+                ray_lidar=config.lidar_type == "natural",
+            )
+        )
+
+    def observer(self, scene: Scene) -> Observer:
+        """Return what computes the observations."""
+        return SensorObserver(scene, self.config)
+
+    def starter(self, world: World, terms: Terms) -> Placement:
+        """Return what starts episodes."""
+        return Placement(self, world, terms)
+
+    # --- the episode --------------------------------------------------------------------------------------------------
 
     def memory(self) -> list[tuple[Any, ...]]:
         """Return the dtype fields of the task's memory, one record per simulation."""
@@ -267,6 +330,16 @@ class Task:
     def hide_lidar(self, world: World) -> Mapping[str, NDArray[np.bool_]]:
         """Return kinds whose lidar reads zero, with the simulations concerned (n,)."""
         return {}
+
+    def extras(self, world: World) -> dict[str, Array]:
+        """Return further entries of `info` by key, (n,)."""
+        return {}
+
+    def markers(self, world: World, i: int, j: int, charged: bool) -> list[Marker]:
+        """Return what pictures of simulation `i` show about robot `j`; `charged` if its last step had a cost."""
+        from safety_gym.rendering import cost_marker
+
+        return [cost_marker(world.agent_pos[i, j])] if charged else []
 
     # --- shared by tasks with a goal zone -----------------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from safety_gym import registry
 from safety_gym.camera import SceneCamera, check_picture
-from safety_gym.robots import ROBOTS
 from safety_gym.simulator import Simulator, StepResult
 from safety_gym.world import Array, Ids
 
@@ -86,7 +85,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.sim = Simulator(
             task,
             config,
-            (ROBOTS[self.parsed_id.robot],),
+            (self.parsed_id.record,),
             self.num_envs,
             _step_limit(max_episode_steps, registry.max_episode_steps(env_id)),
             _threads(num_threads, self.num_envs),
@@ -187,6 +186,9 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         """
         options = options or {}
         ids = self._reset_ids(options.get("reset_mask"))
+        others = np.ones(self.num_envs, bool) if self._started else None
+        if others is not None:
+            others[ids] = False
         self._seed(seed, ids)
         layouts = options.get("layout")
         if layouts is not None:
@@ -196,7 +198,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.sim.reset(ids, layouts)
         self._over[ids] = False
         self._started = True
-        return self.sim.observer.split(self.sim.observe()[:, 0].copy()), {}
+        return self.sim.observer.split(self.sim.observe(others)[:, 0].copy()), {}
 
     def step(self, actions: Any) -> tuple[Any, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Advance every simulation by one control step (ten physics steps).
@@ -296,6 +298,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         result.cost[rows] = 0.0
         for values in result.costs.values():
             values[rows] = 0.0
+        for values in result.extras.values():
+            values[rows] = 0.0
         for mask in (result.terminated, result.truncated, result.goal_met):
             mask[rows] = False
 
@@ -306,6 +310,9 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             info[f"_{key}"] = result.present.get(key, self._always)
         if result.diverged is not None:
             info["_cost_exception"] = result.diverged
+        for key, values in result.extras.items():
+            info[key] = values
+            info[f"_{key}"] = self._always
         if result.goal_met.any():
             info["goal_met"] = result.goal_met
             info["_goal_met"] = result.goal_met.copy()
@@ -320,7 +327,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         info["final_info"], info["_final_info"] = final, over.copy()
 
     def _final_obs(self, obs: Array, over: NDArray[np.bool_]) -> Any:
-        if self.sim.config.observation_flatten:
+        if self.sim.observer.flatten:
             return obs.copy()
         out = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(over):

@@ -9,7 +9,6 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from safety_gym.robots import ROBOTS
 from safety_gym.vector_env import RENDER_MODES, SafetyVectorEnv
 
 WINDOW_SIZE = 720
@@ -57,7 +56,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
         self.render_mode = render_mode
         parsed = self.vec.parsed_id
         self.keyboard = parsed.variant == "Debug" if keyboard is None else keyboard
-        self._robot = ROBOTS[parsed.robot]
+        self._robot = parsed.record
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
         self.cost_names = self.vec.cost_names
@@ -81,6 +80,16 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
     def layout(self) -> dict[str, Any]:
         """Where everything is, in the form `reset(options={"layout": ...})` takes."""
         return self.vec.sim.layout(0)
+
+    @property
+    def task(self) -> Any:
+        """Read-only views of the robot and the objects (`task.agent.pos`, `task.goal.pos`); see `safety_gym.migration`.
+
+        Raises AttributeError for velocity environments, which have no objects.
+        """
+        from safety_gym.migration import task_view
+
+        return task_view(self)
 
     def place(self, name: str, xy: Sequence[float]) -> None:
         """Move one object (`hazard3`, `goal`, `agent`) to (x, y) or (x, y, yaw)."""

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from safety_gym.objects import Gremlins, Mobility
 from safety_gym.robots import Robot
-from safety_gym.scene import SUBSTEPS, Scene, Slot, yaw_quat
+from safety_gym.scene import Scene, Slot, yaw_quat
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
 
 _ACC = mujoco.mjtStage.mjSTAGE_ACC.value
+_NONE = mujoco.mjtStage.mjSTAGE_NONE.value
 _NO_SENSORS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL) | int(mujoco.mjtState.mjSTATE_MOCAP_POS)
 _BAD_STATE = slice(mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQACC + 1)
@@ -80,6 +81,7 @@ class World:
         self.memory = np.zeros(n, memory)
         self.layout_rng = [np.random.default_rng(0) for _ in range(n)]
         self.noise_rng = [np.random.default_rng(0) for _ in range(n)]
+        self._scratch: mujoco.MjData | None = None
         self._bind()
         _worlds.add(self)
 
@@ -91,8 +93,11 @@ class World:
         self.pid = os.getpid()
         if mujoco.get_mju_user_warning() is None:  # leave a handler of the user's own alone
             mujoco.set_mju_user_warning(_on_engine_warning)
-        batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=scene.config.sleep)
+        persistent = scene.config.sleep or scene.config.keep_data
+        batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=persistent)
         self.batch = batch
+        self._stage = _NONE if scene.config.lagged else _ACC
+        self._bound: dict[str, Array] = {}
         self.qpos, self.qvel, self.ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self.mocap_pos, self.mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
         self.userdata, self.time = batch.bind("userdata"), batch.bind("time")
@@ -101,8 +106,9 @@ class World:
         bodies = _as_slice(scene.agent_body)
         self.agent_pos: Array = xpos[:, bodies]  # (n, a, 3)
         self.agent_mat: Array = xmat.reshape(self.n, -1, 9)[:, bodies]  # (n, a, 9), row-major
-        linvel = _as_slice(scene.agent_linvel)
-        self._linvel_x, self._linvel_y = self.sensordata[:, linvel], self.sensordata[:, _shift(linvel, 1)]
+        if scene.agent_linvel is not None:
+            linvel = _as_slice(scene.agent_linvel)
+            self._linvel_x, self._linvel_y = self.sensordata[:, linvel], self.sensordata[:, _shift(linvel, 1)]
         self.bad_state = batch.warning[:, _BAD_STATE, 1]
         self.object_xy = np.zeros((self.n, scene.nobject, 2))
         self._views = {kind: self._bind_slot(slot) for kind, slot in scene.slots.items()}
@@ -146,6 +152,27 @@ class World:
         """Take over the positions of moving objects after the engine ran."""
         for target, source in self._moving:
             target[...] = source
+
+    def readout(self, name: str) -> Array:
+        """Return any per-simulation array of the engine by its MjData name, (n, ...), as a view."""
+        if name not in self._bound:
+            self._bound[name] = self.batch.bind(name)
+        return self._bound[name]
+
+    def external_forces(self) -> Array:
+        """Return `cfrc_ext` of every simulation after a step, (n, bodies, 6): torque and force from contacts, N m and N.
+
+        The engine only computes it on request, from the contacts that the last substep worked with.
+        """
+        model = self.scene.model
+        out = np.empty((self.n, model.nbody, 6))
+        if self._scratch is None:
+            self._scratch = mujoco.MjData(model)
+        for i in range(self.n):
+            self.batch.get_data(i, self._scratch)
+            mujoco.mj_rnePostConstraint(model, self._scratch)
+            out[i] = self._scratch.cfrc_ext
+        return out
 
     def xy(self, kind: str) -> Array:
         """Return the positions of a kind, (n, k, 2)."""
@@ -275,7 +302,7 @@ class World:
     def step(self, ids: Ids | None = None) -> None:
         """Run one control step with the controls in `ctrl`."""
         if not self.scene.config.contacts and not self._gremlins:
-            self.batch.step(ids, nstep=SUBSTEPS, stage=_ACC)
+            self.batch.step(ids, nstep=self.scene.config.substeps, stage=self._stage)
         else:
             # Contact sensors matter once per step, not in every substep: off in the substeps, on in one forward. The
             # numbers are the same to the last bit; a fifth of the engine's time is saved with ten vases.
@@ -302,26 +329,27 @@ class World:
         A driver runs clockwise on a circle of radius `travel`; its phase is the simulation time.
         """
         if not self._gremlins:
-            self.batch.step(ids, nstep=SUBSTEPS)
+            self.batch.step(ids, nstep=self.scene.config.substeps)
             return
+        substeps = self.scene.config.substeps
         rows = slice(None) if ids is None else ids
         ctrl = self.ctrl[rows]
         nu, size = ctrl.shape[1], ctrl.shape[1] + self.mocap_pos[0].size
-        control = np.empty((len(ctrl), SUBSTEPS, size))
+        control = np.empty((len(ctrl), substeps, size))
         control[:, :, :nu] = ctrl[:, None]
         control[:, :, nu:] = self.mocap_pos[rows].reshape(len(ctrl), 1, -1)
-        phase = self.time[rows, None] + np.arange(SUBSTEPS) * self.scene.model.opt.timestep
+        phase = self.time[rows, None] + np.arange(substeps) * self.scene.model.opt.timestep
         sin, cos = np.sin(phase), np.cos(phase)
         for slot in self._gremlins:
             assert isinstance(slot.spec, Gremlins) and slot.mocap is not None
             centre = self._views[slot.spec.kind]["data"][rows]
             first = nu + 3 * slot.mocap
-            target = control[:, :, first : first + 3 * slot.num].reshape(len(ctrl), SUBSTEPS, slot.num, 3)
+            target = control[:, :, first : first + 3 * slot.num].reshape(len(ctrl), substeps, slot.num, 3)
             target[..., 0] = centre[:, None, :, 0] + slot.spec.travel * sin[..., None]
             target[..., 1] = centre[:, None, :, 1] + slot.spec.travel * cos[..., None]
             target[..., 2] = slot.spec.size
-            control[:, :, first : first + 3 * slot.num] = target.reshape(len(ctrl), SUBSTEPS, -1)
-        self.batch.rollout(SUBSTEPS, control, control_spec=_CONTROL, record=(), ids=ids)
+            control[:, :, first : first + 3 * slot.num] = target.reshape(len(ctrl), substeps, -1)
+        self.batch.rollout(substeps, control, control_spec=_CONTROL, record=(), ids=ids)
 
     # --- save and restore ---------------------------------------------------------------------------------------------
 

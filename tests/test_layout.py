@@ -27,7 +27,7 @@ def sampled(plan: Plan, count: int, seed: int = 0) -> Points:
 def positions(envs: Any) -> tuple[list[str], Points]:
     """Return names and places (n, m, 2) of everything the sampler placed, robots first."""
     sim = envs.unwrapped.sim
-    return list(sim.plan.names), sim.world.placed_xy(np.arange(envs.num_envs)).copy()
+    return list(sim.start.plan.names), sim.world.placed_xy(np.arange(envs.num_envs)).copy()
 
 
 # --- what every layout keeps to ---------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def describe(env_id: str, options: Data) -> dict[str, Any]:
         # First of all, since only options of the task are accepted here, not the other arguments of `make`.
         parsed, task, _ = registry.resolve(env_id, {k: v for k, v in options.items() if k != "max_episode_steps"})
         sim = SafetyVectorEnv(env_id, num_threads=1, **options).sim
-    robot, config = ROBOTS[parsed.robot], sim.config
+    robot, config = ROBOTS[parsed.robot], sim.task.config
     default = None
     with contextlib.suppress(ValueError):  # ...Base-v0 cannot be made without the user's objects
         default = task(registry.resolve(env_id, {})[2], (robot,)).config

@@ -44,7 +44,7 @@ class Robot:
     """A robot as data; compared and hashed by identity.
 
     `root` tells how it is placed: `planar` (slide x, slide y, hinge z in the frame of a mocap body `root`, which
-    takes the spawn pose) or `free` (a free joint).
+    takes the spawn pose), `free` (a free joint) or `model` (as the model has it).
     `keys` maps a held key to the action it adds; `exclusive_keys` override everything else while held.
     """
 
@@ -53,7 +53,7 @@ class Robot:
     timestep: float
     integrator: Literal["Euler", "RK4"]
     spawn_z: float
-    root: Literal["planar", "free"]
+    root: Literal["planar", "free", "model"]
     terms: tuple[ObsTerm, ...]
     keepout: float = 0.4
     home: tuple[float, ...] = ()

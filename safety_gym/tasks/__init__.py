@@ -6,8 +6,11 @@ from safety_gym.tasks.circle import CircleTask
 from safety_gym.tasks.goal import GoalTask
 from safety_gym.tasks.push import PushTask
 from safety_gym.tasks.run import RunTask
+from safety_gym.tasks.velocity import VelocityTask
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask, VelocityTask)
+}
 _NOT_BUILT = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
 PLANNED: dict[str, tuple[str, ...]] = dict.fromkeys(_NOT_BUILT, ("0", "1", "2"))
 """Tasks of the id grammar that are not built yet, with their levels."""
