@@ -8,10 +8,14 @@ Three comparisons are made (`TOLERANCES` holds their limits):
 * free run: from a given step on without reloading; the robot must stay within 1e-6 for the stated number of steps.
 
 Raw costs (before the 0-1 indicator) are compared as well.
+
+Files of velocity tasks hold no solver state: every tenth row is loaded with a cold start. Those recorded on MuJoCo 4 have
+margins as written and start from orientations as drawn; those recorded on MuJoCo 2.3.3 are compared with the defaults.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping
@@ -24,7 +28,6 @@ from numpy.typing import NDArray
 
 from safety_gym import registry
 from safety_gym.objects import Mobility
-from safety_gym.robots import ROBOTS
 from safety_gym.simulator import Simulator
 from safety_gym.tasks.button import ButtonTask
 
@@ -50,12 +53,37 @@ class Tolerance:
     free_steps: int
     free_start: int | None
     """None: every stored state."""
+    flags: bool = True
+    """Whether costs and ends are judged as well."""
 
 
 TOLERANCES: Mapping[str, Tolerance] = {
     "Point": Tolerance(1e-9, 1e-7, 1e-7, 1e-8, 0.99, 1.0, 0, 7, None),
     "Car": Tolerance(1e-5, 1e-4, 1e-3, 1e-7, 0.99, 0.99, 1, 150, 20),
 }
+_VELOCITY = Tolerance(1e-9, 1e-7, 1e-7, 1e-7, 1.0, 1.0, 0, 100, 0)
+VELOCITY_TOLERANCES: Mapping[str, Tolerance] = {
+    "HalfCheetah": dataclasses.replace(_VELOCITY, free_steps=25),
+    "Hopper": _VELOCITY,
+    "Swimmer": _VELOCITY,
+    "Walker2d": _VELOCITY,
+    "Ant": dataclasses.replace(_VELOCITY, free_steps=25),
+    "Humanoid": Tolerance(1e-5, 1e-3, 5e-2, 1e-2, 0.95, 0.95, 0, 50, 0),
+}
+_ANYTHING = Tolerance(np.inf, np.inf, np.inf, np.inf, 1.0, 1.0, 0, 0, 0, flags=False)
+OLD_ENGINE_TOLERANCES: Mapping[str, Tolerance] = {
+    **VELOCITY_TOLERANCES,
+    "Ant": dataclasses.replace(_ANYTHING, qpos=1e-5, share_rest=0.8),
+    "Humanoid": _ANYTHING,
+}
+"""For files recorded on MuJoCo 2.3.3.
+
+Before MuJoCo 4 RK4 turned free bodies with second instead of fourth order; with that rule put back Ant agrees to 1e-15
+(`tests/test_velocity.py`), with the engine's it is up to 4e-5 away after one step. Humanoid's solver (PGS) stops before
+it has converged, and its warm start is not in the file; its figures are printed only.
+"""
+STATE_EVERY = 10
+"""Rows between the states of a velocity file that one-step comparisons start from."""
 RUN_REWARD_FACTOR = 100.0
 """Run rewards carry a factor 60; their tolerance is that much larger."""
 FREE_RUN_QPOS = 1e-6
@@ -101,12 +129,25 @@ class Replay:
         with np.load(path) as data:
             self.data = {key: data[key] for key in data.files}
         self.meta: dict[str, Any] = json.loads(str(self.data.pop("meta")))
-        parsed, task, config = registry.resolve(self.meta["id"], {})
-        self.robot = ROBOTS[parsed.robot]
+        parsed, task, config = registry.resolve(self.meta["id"], self._options())
+        self.robot = parsed.record
         self.sim = Simulator(task, config, (self.robot,), 1, None, 1)
         self.ids = np.array([0])
         self.steps = len(self.data["action"])
         self.interventions = {int(k): i for i, k in enumerate(self.data["intervention_step"])}
+        self._prepare()
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """The limits that apply to the file."""
+        return TOLERANCES[self.robot.name]
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options under which the file was recorded."""
+        return {}
+
+    def _prepare(self) -> None:
+        """Build the world of the file."""
         self._place_objects()
 
     # --- loading ------------------------------------------------------------------------------------------------------
@@ -183,9 +224,7 @@ class Replay:
         """Apply action `t` and return everything that can be compared with row `t` (`t + 1` for states)."""
         sim, world = self.sim, self.sim.world
         if t in self.interventions:
-            i = self.interventions[t]
-            self._write_state(self.data["intervention_qpos"][i], self.data["intervention_qvel"][i], None)
-            world.forward(self.ids)
+            self._intervene(self.interventions[t])
         result, raw = self._advance(self.data["action"][t])
         met = bool(result.goal_met[0])
         if self.data["goal_met"][t]:
@@ -210,6 +249,11 @@ class Replay:
             "time": float(world.time[0]),
         }
 
+    def _intervene(self, i: int) -> None:
+        """Overwrite the state; the task's memory stays."""
+        self._write_state(self.data["intervention_qpos"][i], self.data["intervention_qvel"][i], None)
+        self.sim.world.forward(self.ids)
+
     def _advance(self, action: Array) -> tuple[Any, dict[str, float]]:
         """Step without drawing a new goal (the file says where it goes); also return the raw costs."""
         sim = self.sim
@@ -226,20 +270,72 @@ class Replay:
         task.after_cost = record  # type: ignore[method-assign]
         task.next_goal = lambda world, ids: np.zeros(len(ids), bool)  # type: ignore[method-assign]
         try:
-            return sim.step(sim.check_action(action[None])), raw
+            return sim.step(sim.check_action(action[None].astype(sim.task.action_dtype))), raw
         finally:
             task.after_cost, task.next_goal = after_cost, next_goal  # type: ignore[method-assign]
+
+
+class VelocityReplay(Replay):
+    """A file of a velocity task."""
+
+    @property
+    def tolerance(self) -> Tolerance:
+        table = OLD_ENGINE_TOLERANCES if self._old_engine else VELOCITY_TOLERANCES
+        return table[self.robot.name]
+
+    @property
+    def _old_engine(self) -> bool:
+        return int(self.meta["mujoco"].split(".")[0]) < 4
+
+    def _options(self) -> dict[str, Any]:
+        return {} if self._old_engine else {"margins": "as_written", "normalize_quaternion": False}
+
+    def _prepare(self) -> None:
+        """Bring the file into the form of the others: stored states, no goal, the two cost entries there are."""
+        data, rows = self.data, np.arange(0, self.steps, STATE_EVERY)
+        data["full_step"], data["full_qpos"], data["full_qvel"] = rows, data["qpos"][rows], data["qvel"][rows]
+        data["full_warmstart"] = np.zeros_like(data["full_qvel"])
+        data["goal_met"] = np.zeros(self.steps, bool)
+        self.info = dict(zip(self.meta["info_names"], data["info"].T, strict=True))
+        velocity = [self.info[name] for name in ("x_velocity", "y_velocity") if name in self.info]
+        planar = self.sim.task.config.velocity_kind == "planar"  # type: ignore[attr-defined]
+        speed = np.sqrt(np.square(velocity).sum(axis=0)) if planar else velocity[0]
+        self.meta["cost_names"] = ["cost_velocity", "cost_sum"]
+        data["cost_components"] = np.repeat(data["cost"][:, None], 2, axis=1)
+        data["cost_raw"] = np.repeat(np.maximum(speed - self.meta["velocity_threshold"], 0)[:, None], 2, axis=1)
+
+    def load(self, k: int, qpos: Array, qvel: Array, warmstart: Array | None) -> None:
+        """Set the state before action `k`; bodies are measured where the recording's step before left them."""
+        world = self.sim.world
+        world.clear(self.ids)
+        world.qpos[0], world.qvel[0] = qpos, qvel
+        world.forward(self.ids)
+        self.sim.task.remember(world, self.ids)
+        if k > 0 and k not in self.interventions and "y_position" in self.info:
+            world.memory["last_xy"][0] = self.info["x_position"][k - 1], self.info["y_position"][k - 1]
+
+    def _intervene(self, i: int) -> None:
+        """Overwrite the state; the velocity is measured from there."""
+        world = self.sim.world
+        world.qpos[0], world.qvel[0] = self.data["intervention_qpos"][i], self.data["intervention_qvel"][i]
+        world.forward(self.ids)
+        self.sim.task.remember(world, self.ids)
+
+
+def _open(path: Path) -> Replay:
+    velocity = registry.parse(path.name.split("__")[0]).task == registry.VELOCITY
+    return VelocityReplay(path) if velocity else Replay(path)
 
 
 def check_file(path: Path) -> Report:
     """Compare one file; never raises for a mismatch."""
     report = Report(path.name, path.name.split("__")[0])
     try:
-        replay = Replay(path)
+        replay = _open(path)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         report.problems.append(f"cannot be read: {error!r}")
         return report
-    tolerance = TOLERANCES[replay.robot.name]
+    tolerance = replay.tolerance
     _one_step(replay, tolerance, report)
     _windows(replay, report)
     _free_runs(replay, tolerance, report)
@@ -275,7 +371,8 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
             missed["obs"].append(f"step {k}: {errors['obs']:.1e}")
         if over := [f"{name} {errors[name]:.1e}" for name, limit in limits.items() if errors[name] > limit]:
             missed["rest"].append(f"step {k}: {', '.join(over)}")
-        report.problems += _flag_problems(replay, k, got)
+        if tolerance.flags:
+            report.problems += _flag_problems(replay, k, got)
         raw_limit = max(tolerance.qvel, 1e-9)
         if errors["raw"] > raw_limit:
             report.problems.append(f"step {k}: raw cost differs by {errors['raw']:.1e}")

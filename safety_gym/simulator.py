@@ -106,9 +106,13 @@ class Simulator:
     # --- step ---------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: Any) -> Array:
-        """Return actions as float64 (n, a, u); raise before anything moves if they cannot be used."""
+        """Return actions (n, a, u) as float64, or as float32 if given so and the task's reward sees them.
+
+        Raises ValueError, before anything moves, if they cannot be used.
+        """
+        keep = not self.task.clips_actions and getattr(action, "dtype", None) == np.float32
         try:
-            array = np.asarray(action, dtype=np.float64)
+            array: Array = np.asarray(action, dtype=np.float32 if keep else np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"action: expected numbers of shape {self._action_shape()}, got {action!r}") from error
         if array.shape != self._action_shape() and array.shape != (self.n, self.nagent, self.nact):
@@ -131,6 +135,7 @@ class Simulator:
             np.maximum(world.ctrl, self.ctrl_low, out=world.ctrl)
         else:  # the engine clips what the actuators get
             world.ctrl[...] = ctrl
+            task.action = ctrl
         if self.config.action_noise:
             world.ctrl[...] += self._noise(ids)
         world.step(ids)

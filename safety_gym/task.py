@@ -252,7 +252,8 @@ class Task:
     """Kinds whose place follows from others; an explicit layout may leave them out."""
     action_dtype: ClassVar[type[np.floating[Any]]] = np.float64
     clips_actions: ClassVar[bool] = True
-    """False where the reward sees the action as it was given."""
+    """False where the reward sees the action as it was given, `Task.action` (n, u)."""
+    action: Array
 
     def __init__(self, config: TaskConfig, robots: tuple[Robot, ...]) -> None:
         self.config = config

@@ -48,6 +48,8 @@ class Walker(Robot):
     """Contact forces can be charged (always under the rules of v5, Ant on request under those of v4)."""
     file_v5: str | None = None
     total_mass: float | None = None
+    charges_ctrl: bool = False
+    """The control cost is computed from the engine's controls (float64), else from the action in its own precision."""
 
     @property
     def dt(self) -> float:
@@ -72,7 +74,7 @@ WALKERS: dict[str, Walker] = {
             "Ant", "ant.xml", 0.01, "RK4", hidden=2, measured="torso", normal_noise=True, closed_health=True,
             contact_cost=True,
         ),
-        _walker("Humanoid", "humanoid.xml", 0.003, "RK4", hidden=2, measured="mass", inertial_terms=True,
+        _walker("Humanoid", "humanoid.xml", 0.003, "RK4", hidden=2, measured="mass", inertial_terms=True, charges_ctrl=True,
                 contact_cost=True),
     )
 }  # fmt: skip

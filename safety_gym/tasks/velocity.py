@@ -236,7 +236,8 @@ class VelocityTask(Task):
         always = config.terminate_when_unhealthy and not self.v5
         self.survive = config.healthy_reward * (np.ones(world.n) if always else self.healthy)
         self.forward = config.forward_reward_weight * self.velocity[:, 0]
-        self.control = config.ctrl_cost_weight * np.square(world.ctrl).sum(axis=1)
+        squares = np.square(world.ctrl if self.walker.charges_ctrl else self.action)
+        self.control = config.ctrl_cost_weight * squares.sum(axis=1).astype(np.float64)
         costs = self.control
         if self.charges_contact:
             self.contact = self._contact_cost(world)
