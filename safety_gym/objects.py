@@ -23,6 +23,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+Count = int
+"""A whole number that may be 0."""
+Range = tuple[float, float]
+"""(low, high), either may be infinite."""
 Rect = tuple[float, float, float, float]
 """Axis-aligned rectangle (xmin, ymin, xmax, ymax) in the world frame, metres."""
 
@@ -55,6 +59,14 @@ def _is_points(value: Any, length: int) -> bool:
     )
 
 
+def _is_range(value: Any) -> bool:
+    """Accept (low, high), infinite bounds included."""
+    if not (isinstance(value, tuple) and len(value) == 2):
+        return False
+    return all(_is_number(v) or (isinstance(v, float) and np.isinf(v)) for v in value) and bool(value[0] < value[1])
+
+
+_RANGE = "(low, high) with low < high"
 _RECT = "(xmin, ymin, xmax, ymax) with min <= max, metres"
 _EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (lambda v: isinstance(v, bool), "True or False"),
@@ -65,6 +77,12 @@ _EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "float": (_is_number, "a finite number"),
     "float | None": (lambda v: v is None or _is_number(v), "a finite number or None"),
+    "Count | None": (
+        lambda v: v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and bool(v >= 0)),
+        "a whole number >= 0 or None",
+    ),
+    "Range": (_is_range, _RANGE),
+    "Range | None": (lambda v: v is None or _is_range(v), f"{_RANGE} or None"),
     "Rect": (_is_rect, _RECT),
     "tuple[Rect, ...] | None": (
         lambda v: v is None or (isinstance(v, tuple) and len(v) > 0 and all(map(_is_rect, v))),
@@ -266,7 +284,7 @@ class Buttons(ObjectSpec):
     reward_goal: float = 1.0
     reward_distance: float = 1.0
     resampling_delay: int = 10
-    start_delay: int | None = None
+    start_delay: Count | None = None
     """Steps without cost and lidar after a reset; None: `resampling_delay`. Release 1.0.0 of the reference: 0."""
     is_constrained: bool = True
 
@@ -448,3 +466,36 @@ KINDS: Mapping[str, type[ObjectSpec]] = {
 
 CLASS_NAMES: Mapping[str, type[ObjectSpec]] = {cls.__name__: cls for cls in KINDS.values()}
 """The same kinds by the class names of the reference's configuration ('Goal', 'Hazards', ...)."""
+
+FIELD_HELP: Mapping[str, str] = {
+    "num": "how many there are",
+    "keepout": "radius that is kept clear of other things when placing, m",
+    "locations": "fixed places (x, y), m; they go before placements",
+    "placements": "rectangles, one of which each is placed in; None: anywhere in the extents",
+    "is_constrained": "charge a cost",
+    "is_lidar_observed": "observe by a lidar",
+    "is_comp_observed": "observe by a compass",
+    "alpha": "opacity in pictures",
+    "size": "radius or half-width, m (of walls: half-length)",
+    "radius": "radius of the ring to run on, m",
+    "height": "half-height, m",
+    "cost": "weight of the raw cost",
+    "contact_cost": "raw cost of a contact point",
+    "velocity_cost": "weight of the raw cost of the speed",
+    "velocity_threshold": "speed from which a vase counts as moving, m/s",
+    "reward_goal": "bonus for the goal",
+    "reward_distance": "weight of the approach to the goal",
+    "reward_box_dist": "weight of the approach to the box",
+    "reward_box_goal": "weight of the approach of the box to the goal",
+    "null_dist": "the approach to the box counts from this distance on, in sizes of the box",
+    "reward": "value of a fruit",
+    "vase_density": "density, kg/m^3",
+    "gremlin_density": "density, kg/m^3",
+    "box_density": "density, kg/m^3",
+    "sink": "how deep a vase is placed in the floor, m",
+    "travel": "radius of the path, m",
+    "resampling_delay": "steps after a press without cost and lidar of the buttons",
+    "start_delay": "steps after a reset without them; None: resampling_delay (release 1.0.0 of the reference: 0)",
+    "locate_factor": "distance of the boundary from the origin, m",
+}
+"""What the fields of the objects mean."""

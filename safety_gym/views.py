@@ -91,6 +91,13 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
 
         return task_view(self)
 
+    @property
+    def obs_space_dict(self) -> gymnasium.spaces.Dict:
+        """The spaces of the parts of a flat observation, by key and in order."""
+        from safety_gym.migration import obs_space_dict
+
+        return obs_space_dict(self)
+
     def place(self, name: str, xy: Sequence[float]) -> None:
         """Move one object (`hazard3`, `goal`, `agent`) to (x, y) or (x, y, yaw)."""
         self.vec.place(name, xy)
