@@ -6,6 +6,7 @@
     env = safety_gym.make("SafetyPointGoal1-v0")                    # six values: obs, reward, cost, terminated, ...
     envs = safety_gym.make_vec("SafetyPointGoal1-v0", num_envs=64)  # native vector form, six values
 
+Code written for the reference suite runs with `import safety_gym as safety_gymnasium`; see `docs/migration.md`.
 Stepping never touches OpenGL; only rendering does.
 """
 
@@ -20,26 +21,32 @@ from safety_gym import engine as _engine
 
 _engine.import_mujoco()  # before the modules that need it
 
-from safety_gym import registry, wrappers  # noqa: E402
+from gymnasium import make as gymnasium_make  # noqa: E402
+from gymnasium import register as gymnasium_register  # noqa: E402
+
+from safety_gym import registry, vector, wrappers  # noqa: E402
 from safety_gym.layout import LayoutError  # noqa: E402
 from safety_gym.registry import ids, register_task  # noqa: E402
+from safety_gym.utils.registration import make, register  # noqa: E402
 
 try:
     __version__ = _metadata.version("safe-rl-suite")
 except _metadata.PackageNotFoundError:  # a checkout on the path without an installation
     __version__ = "0.0.0"
 
-__all__ = ["LayoutError", "ids", "make", "make_vec", "register_task", "registry", "wrappers"]
-
-
-def make(id: str, **kwargs: Any) -> wrappers.CostStep:
-    """Make one environment with the cost-augmented step.
-
-    `step` returns `obs, reward, cost, terminated, truncated, info`. Arguments are those of `gymnasium.make` and of
-    `SafetyEnv`; raises ValueError for an unknown id or option and NotImplementedError for ids not built yet.
-    """
-    registry.resolve(id, {})
-    return wrappers.CostStep(_gymnasium.make(id, **kwargs))
+__all__ = [
+    "LayoutError",
+    "gymnasium_make",
+    "gymnasium_register",
+    "ids",
+    "make",
+    "make_vec",
+    "register",
+    "register_task",
+    "registry",
+    "vector",
+    "wrappers",
+]
 
 
 def make_vec(id: str, num_envs: int = 1, **kwargs: Any) -> wrappers.CostStepVector:

@@ -1,0 +1,1 @@
+"""Where the reference suite has its helpers: `safety_gym.utils.registration`."""

@@ -1,0 +1,5 @@
+"""The reference suite's place for `SafetyAsyncVectorEnv`."""
+
+from safety_gym.vector import SafetyAsyncVectorEnv
+
+__all__ = ["SafetyAsyncVectorEnv"]
