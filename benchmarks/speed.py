@@ -7,8 +7,11 @@ MuJoCo us         time inside the calls of `mujoco.batch.Batch` (step, rollout, 
 outside us        the rest of the wall time per env step: observations, rewards, costs, layouts, Gymnasium
 reference         in brackets: its env steps/s without its resets
 reset ms          one `reset()` of all n simulations, divided by n
-bare steps/s      `Batch.step(nstep=10, stage=mjSTAGE_ACC)` alone: same model, same layouts, same actions, same threads
+bare steps/s      `Batch.step` alone: same model, same starts, same actions, same threads; where episodes end early, the
+                  rows of the next starts are written into the batch
 of bare           env steps/s (resets included) / bare steps/s
+async steps/s     velocity tasks: `gymnasium.make_vec(..., "async")` of Gymnasium's own v5 environment, one process each
+x async           env steps/s / async steps/s
 
 Actions are drawn before the clock starts. The environment, the bare batch and the reference suite take turns inside
 every repeat (A B C A B C), so that a machine that slows down slows all of them; medians over the repeats are
@@ -51,11 +54,19 @@ IDS = (
     "SafetyCarButton1-v0",
     "SafetyCarPush1-v0",
     "SafetyPointCircle1-v0",
+    "SafetyDoggoGoal1-v0",
+    "SafetyAntGoal1-v0",
+    "SafetyRacecarGoal1-v0",
+    "SafetyHalfCheetahVelocity-v1",
+    "SafetyHopperVelocity-v1",
+    "SafetySwimmerVelocity-v1",
+    "SafetyWalker2dVelocity-v1",
+    "SafetyAntVelocity-v1",
+    "SafetyHumanoidVelocity-v1",
 )
 ENGINE_CALLS = ("step", "rollout", "forward", "reset")
-SUBSTEPS = 10
 ONCE_ABOVE = 64  # larger batches are measured once
-ACC = mujoco.mjtStage.mjSTAGE_ACC.value
+ASYNC_STEPS = 200  # vector steps of Gymnasium's environments per repeat
 
 
 @dataclass
@@ -123,22 +134,6 @@ def make_batched(env_id: str, n: int, threads: int) -> Any:
     return safety_gym.make_vec(env_id, num_envs=n, num_threads=min(n, threads))
 
 
-def episode_length(env_id: str) -> int:
-    """Steps until truncation, found by stepping (no attribute is assumed)."""
-    env = gymnasium.make(env_id)
-    env.reset(seed=0)
-    action = np.zeros(env.action_space.shape)
-    steps = 0
-    while True:
-        steps += 1
-        _, _, terminated, truncated, _ = env.step(action)
-        if truncated:
-            env.close()
-            return steps
-        if terminated:
-            raise SystemExit(f"{env_id} terminates early with zero actions: its episode length cannot be measured")
-
-
 def run_batched(env: Any, length: int, seed: int) -> Measurement:
     """Whole episodes of a vector environment: `length` vector steps after a reset, the autoresets included."""
     actions = draw_actions(env.single_action_space, length, seed, (env.num_envs,))
@@ -182,23 +177,43 @@ def run_resets(env: Any, seed: int, count: int) -> float:
 
 
 def run_bare(env: Any, length: int, seed: int, threads: int) -> Measurement:
-    """The engine alone from the layouts of `env`: no bound outputs, no observation, no reset; gremlins stand still."""
-    model = env.unwrapped.scene.model
-    n = env.num_envs
-    sleeps = bool(model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP.value)
-    batch = Batch(model, n, nthread=min(n, threads), persistent=sleeps)
-    ctrl = batch.bind("ctrl")
-    actions = draw_actions(env.single_action_space, length, seed, (n,))
+    """The engine alone from the starts of `env`: no bound outputs, no observation; gremlins stand still."""
+    model, config, n = env.unwrapped.scene.model, env.unwrapped.scene.config, env.num_envs
+    stage = mujoco.mjtStage.mjSTAGE_NONE if config.lagged else mujoco.mjtStage.mjSTAGE_ACC
+    actions = draw_actions(env.single_action_space, length + 1, seed, (n,))
     env.reset(seed=seed)
     env.step(actions[0])  # driven objects take their places at the first step
-    batch.state[:] = env.unwrapped.batch.state
+    start_rows, starts = env.unwrapped.batch.state.copy(), []
+    for action in actions[1:]:
+        _, _, _, terminated, truncated, _ = env.step(action)
+        ended = np.flatnonzero(terminated | truncated)
+        starts.append((ended, env.unwrapped.batch.state[ended].copy()))
+    batch = Batch(model, n, nthread=min(n, threads), persistent=config.sleep)
+    ctrl = batch.bind("ctrl")
+    batch.state[:] = start_rows
     batch.forward()
     actions = np.clip(actions, *model.actuator_ctrlrange.T)
     start = time.perf_counter()
-    for action in actions:
+    for action, (ended, rows) in zip(actions[1:], starts, strict=True):
         ctrl[:] = action
-        batch.step(nstep=SUBSTEPS, stage=ACC)
+        batch.step(nstep=config.substeps, stage=stage.value)
+        if len(ended):
+            batch.state[ended] = rows
+            batch.forward(ended)
     return Measurement(length * n, time.perf_counter() - start)
+
+
+def run_async(walker: str, n: int, steps: int, seed: int) -> Measurement:
+    """Gymnasium's own environment of a walker, `n` processes; starting them is not measured, their resets are."""
+    envs = gymnasium.make_vec(f"{walker}-v5", num_envs=n, vectorization_mode="async")
+    actions = draw_actions(envs.single_action_space, steps, seed, (n,)).astype(np.float32)
+    envs.reset(seed=seed)
+    start = time.perf_counter()
+    for action in actions:
+        envs.step(action)
+    wall = time.perf_counter() - start
+    envs.close()
+    return Measurement(steps * n, wall)
 
 
 class Reference:
@@ -240,7 +255,7 @@ REFERENCE_FAILED = (
 
 def measure_id(env_id: str, args: argparse.Namespace, reference: Reference | None) -> list[dict[str, Any]]:
     """All rows of one id. The repeats are the outermost loop, so that what is compared runs close together."""
-    length = episode_length(env_id)
+    parsed, length = safety_gym.registry.parse(env_id), safety_gym.registry.max_episode_steps(env_id)
     batched = {n: make_batched(env_id, n, args.threads) for n in args.num_envs}
     singles: dict[str, gymnasium.Env] = {
         "gymnasium.make": gymnasium.make(env_id),
@@ -269,6 +284,9 @@ def measure_id(env_id: str, args: argparse.Namespace, reference: Reference | Non
             row["reset_ms"] = run_resets(env, seed, count=max(1, 64 // n))
             row["bare_rate"] = run_bare(env, min(length, args.bare_steps), seed, args.threads).rate
             row["of_bare"] = result.rate / row["bare_rate"]
+            if parsed.task == safety_gym.registry.VELOCITY and n <= ONCE_ABOVE:
+                row["async_rate"] = run_async(parsed.robot, n, ASYNC_STEPS, seed).rate
+                row["times_async"] = result.rate / row["async_rate"]
             runs.setdefault(f"make_vec, n = {n}", []).append(row)
 
     for env in [*batched.values(), *singles.values()]:
@@ -297,6 +315,8 @@ COLUMNS = (
     ("reset ms", "reset_ms", "{:.3f}"),
     ("bare steps/s", "bare_rate", "{:,.0f}"),
     ("of bare", "of_bare", "{:.0%}"),
+    ("async steps/s", "async_rate", "{:,.0f}"),
+    ("x async", "times_async", "{:.2f}"),
     ("x reference", "times_reference", "{:.1f}"),
 )
 
@@ -342,7 +362,7 @@ def machine() -> dict[str, Any]:
 
 def profile(env_id: str, n: int, threads: int, lines: int) -> None:
     """Print the functions that one episode spends its time in: the batch of `n`, then `gymnasium.make`."""
-    length = episode_length(env_id)
+    length = safety_gym.registry.max_episode_steps(env_id)
     batched, single = make_batched(env_id, n, threads), gymnasium.make(env_id)
     cases: list[tuple[str, Callable[[], Measurement]]] = [
         (f"make_vec, n = {n}", lambda: run_batched(batched, length, seed=0)),
@@ -367,7 +387,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 16, 64, 256], help="batch sizes")
     parser.add_argument("--threads", type=int, default=min(2, cores), help="threads of both batches")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats; medians are printed")
-    parser.add_argument("--bare-steps", type=int, default=1000, help="steps of the bare batch per repeat")
+    parser.add_argument("--bare-steps", type=int, default=300, help="steps of the bare batch per repeat")
     parser.add_argument("--reference-python", help="a Python 3.10 with safety-gymnasium==1.0.0: compare with it")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"), help="where results go")
     parser.add_argument("--profile", action="store_true", help="no table: where one episode spends its time")
