@@ -117,9 +117,10 @@ class Simulator:
             raise ValueError(f"action: expected numbers of shape {self._action_shape()}, got {action!r}") from error
         if array.shape != self._action_shape() and array.shape != (self.n, self.nagent, self.nact):
             raise ValueError(f"action has shape {array.shape}; expected {self._action_shape()}")
-        if np.isnan(array).any():
-            rows = np.flatnonzero(np.isnan(array.reshape(self.n, -1)).any(axis=1))
-            raise ValueError(f"action has NaN in rows {rows[:10].tolist()}; nothing was moved")
+        bad, what = (np.isnan(array), "NaN") if self.task.clips_actions else (~np.isfinite(array), "NaN or infinity")
+        if bad.any():
+            rows = np.flatnonzero(bad.reshape(self.n, -1).any(axis=1))
+            raise ValueError(f"action has {what} in rows {rows[:10].tolist()}; nothing was moved")
         return array.reshape(self.n, self.nagent, self.nact)
 
     def _action_shape(self) -> tuple[int, ...]:
