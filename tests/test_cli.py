@@ -16,12 +16,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 
 import safety_gym
-from safety_gym import cli, conformance, registry, world
+from safety_gym import cli, conformance, registry, walkers, world
 from safety_gym.cli import bench, doctor
-from safety_gym.task import OPTION_HELP, AgentConfig, TaskConfig
+from safety_gym.describe import describe
+from safety_gym.objects import FIELD_HELP, KINDS
+from safety_gym.task import OPTION_HELP, AgentConfig, EpisodeConfig, TaskConfig
+from safety_gym.tasks import TASKS
+from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
+from safety_gym.views import SafetyEnv
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -70,10 +77,20 @@ def test_help_and_version(run: Run) -> None:
         ("list --frob", "unrecognized arguments: --frob"),
         ("list zzz", "no id matches 'zzz'"),
         ("list base", "list them with --all"),
-        ("list safetyant", "planned but not built yet"),
+        ("list formula", "planned but not built yet"),
+        ("list pointgaol1", "did you mean 'SafetyPointGoal1-v0'"),
         ("show", "required: ID"),
         ("show SafetyPointGaol1-v0", "did you mean 'SafetyPointGoal1-v0'"),
-        ("show SafetyAntGoal1-v0", "not built yet"),
+        ("show SafetyPointRace0-v0", "not built yet"),
+        ("show safetypointrace0-v0", "'SafetyPointRace0-v0' is part of the suite's grammar but not built yet"),
+        ("show SafetyPointMultiGoal1-v0", "not built yet"),
+        ("show hopper", "did you mean 'SafetyHopperVelocity-v0' or 'SafetyHopperVelocity-v1'?"),
+        ("show SafetyHopperVelocity-v7", "did you mean 'SafetyHopperVelocity-v0' or 'SafetyHopperVelocity-v1'?"),
+        ("show velocity", "ids hold this: `safety-gym list velocity`"),
+        ("show zzz", "`safety-gym list` prints what there is"),
+        ("show SafetyHopperVelocity-v1 hazards={}", "unknown option 'hazards'"),
+        ("show SafetyHopperVelocity-v1 velocity_treshold=1", "did you mean 'velocity_threshold'"),
+        ("show SafetyHopperVelocity-v1 rules=v6", "rules='v6'"),
         ("show SafetyPointGoalBase-v0", "needs 'goal'"),
         ("show SafetyPointGoal1-v0 hazards", "expected OPTION=VALUE"),
         ("show SafetyPointGoal1-v0 hazards={num:3}", "no Python literal"),
@@ -81,7 +98,8 @@ def test_help_and_version(run: Run) -> None:
         ("show SafetyPointGoal1-v0 lidar_bins=3", "unknown option 'lidar_bins'"),
         ("show SafetyPointGoal1-v0 margin=0 margin=1", "margin is given twice"),
         ("show SafetyPointGoal1-v0 max_episode_steps=0", "max_episode_steps=0"),
-        ("play SafetyDoggoGoal1-v0", "not built yet"),
+        ("play SafetyPointFormulaOne0-v0", "not built yet"),
+        ("play SafetyHopperVelocity-v1", "there are no keys for Hopper; there are for Point, Car"),
         ("play SafetyPointGoal1-v0 render_mode=human", "render_mode cannot be set here"),
         ("play --record drive.avi", "ends in .mp4"),
         ("play --record /no/such/folder/drive.mp4", "does not exist"),
@@ -115,6 +133,8 @@ def test_list(run: Run) -> None:
     assert code == 0
     assert re.search(r"SafetyPointGoal1-v0 +60 +2 +1000 +hazards$", out, re.M)
     assert re.search(r"SafetyCarGoal2-v0 +72 +2 +1000 +hazards, vases_contact, vases_velocity$", out, re.M)
+    assert re.search(r"SafetyHumanoidVelocity-v1 +376 +17 +1000 +velocity$", out, re.M)
+    assert re.findall(r"^(\w+): ", out, re.M) == list(TASKS), "one heading per task"
     assert "Base-v0  " not in out and "Debug-v0  " not in out
     planned = sum(not e.built for e in registry.grammar())
     assert f"{planned} further ids of the grammar are planned but not built yet" in out
@@ -130,10 +150,10 @@ def test_list_json_holds_every_id(run: Run) -> None:
     assert rows["SafetyPointGoalBase-v0"]["observation"] is None
 
 
-@pytest.mark.parametrize("pattern", ["cargoal", "car*goal", "SafetyCarGoal?-v0"])
+@pytest.mark.parametrize("pattern", ["pointgoal", "POINT*goal", "SafetyPointGoal?-v0"])
 def test_list_patterns(run: Run, pattern: str) -> None:
     _, out, _ = run("list", pattern, "--json")
-    assert [row["id"] for row in json.loads(out)["ids"]] == [f"SafetyCarGoal{i}-v0" for i in range(3)]
+    assert [row["id"] for row in json.loads(out)["ids"]] == [f"SafetyPointGoal{i}-v0" for i in range(3)]
 
 
 def test_list_into_a_closed_pipe() -> None:
@@ -157,23 +177,113 @@ def test_show_says_everything(run: Run) -> None:
     assert "32 (default 16)" in out and "Observation: 108 numbers" in out
 
 
-@pytest.mark.parametrize("env_id", [i for i in safety_gym.ids() if "Base" not in i and "Debug" not in i])
-def test_show_agrees_with_the_environment(run: Run, env_id: str) -> None:
-    code, out, _ = run("show", env_id, "--json")
-    about = json.loads(out)
-    env: Any = safety_gym.make(env_id)
+def test_show_says_everything_about_velocity(run: Run) -> None:
+    code, out, _ = run("show", "SafetyHopperVelocity-v1")
     assert code == 0
-    assert about["observation"]["size"] == env.observation_space.shape[0] == about["observation"]["slices"][-1]["stop"]
-    assert about["action"]["size"] == env.action_space.shape[0] == len(about["action"]["actuators"])
+    for text in (
+        "Hopper walker, Velocity task, version 1", "5:6 ", "velocity of rootx, m/s, clipped to +-10", "float32",
+        "torque on joint foot_joint, N m: 200 u", "1 x mean x velocity over the control step", "0.7402 m/s (x)",
+        "info['cost_velocity']", "height of the torso in (0.7, inf) m", "inclination of the torso in (-0.2, 0.2) rad",
+        "1000 steps (8 s)", "uniform noise of +-0.005 (m, rad)", "4 substeps of 0.002 s", "RK4", "margins halved",
+        "hopper.xml: 15.82 kg", "terminate_when_unhealthy",
+    ):  # fmt: skip
+        assert text in out
+    assert "Objects" not in out and "keys:" not in out
+    _, out, _ = run("show", "SafetyHopperVelocity-v1", "velocity_threshold=2", "margins=as_written")
+    assert "2 (default 0.7402)" in out and "2 m/s (x)" in out and "margins as_written" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("safetypointgoal1-v0", "SafetyPointGoal1-v0"),
+        ("PointGoal1", "SafetyPointGoal1-v0"),
+        ("safety_gym:SafetyPointGoal1-v0", "SafetyPointGoal1-v0"),
+        ("safetyhoppervelocity-V0", "SafetyHopperVelocity-v0"),
+        ("safetypointgoal1gymnasium-v0", "SafetyPointGoal1Gymnasium-v0"),
+    ],
+)
+def test_ids_are_found_in_any_case(run: Run, given: str, meant: str) -> None:
+    code, out, err = run("show", given)
+    assert code == 0, err
+    assert out.startswith(f"{meant}: ")
+
+
+SHOWN = [i for i in safety_gym.ids() if "Base" not in i and "Debug" not in i]
+
+
+@pytest.mark.parametrize("env_id", SHOWN)
+def test_description_agrees_with_the_environment(env_id: str) -> None:
+    about = describe(env_id)
+    env = SafetyEnv(env_id)
+    slices, actuators = about["observation"]["slices"], about["action"]["actuators"]
+    assert about["observation"]["size"] == env.observation_space.shape[0] == slices[-1]["stop"]
+    assert [t["start"] for t in slices] == [0] + [t["stop"] for t in slices[:-1]], "slices leave no gaps"
+    assert all(t["meaning"] for t in slices)
+    assert about["action"]["dtype"] == str(env.action_space.dtype)
+    np.testing.assert_array_equal(
+        [[a["low"], a["high"]] for a in actuators], np.transpose([env.action_space.low, env.action_space.high])
+    )
+    assert all(a["name"] and re.search(r"\bu\b", a["meaning"]) for a in actuators)
+    assert about["reward"]["terms"]
     assert [t["key"] for t in about["cost"]["terms"]] == list(env.cost_names)
-    assert about["limits"]["max_episode_steps"] == env.spec.max_episode_steps
-    assert all(o["meaning"] for o in about["observation"]["slices"])
-    assert all(o["has_default"] and o["value"] == o["default"] for o in about["options"])
+    assert about["limits"]["max_episode_steps"] == registry.max_episode_steps(env_id)
+    assert about["gymnasium_id"] in gymnasium.registry
+    assert {o["name"]: (o["value"], o["has_default"]) for o in about["options"]} == {
+        o["name"]: (o["default"], True) for o in about["options"]
+    }
+    assert all(o["meaning"] for o in about["options"])
+
+
+@pytest.mark.parametrize("env_id", ["SafetyPointGoal2-v0", "SafetyHumanoidVelocity-v0"])
+def test_show_json_is_the_description(run: Run, env_id: str) -> None:
+    code, out, _ = run("show", env_id, "--json")
+    about, shown = describe(env_id), json.loads(out)
+    assert code == 0 and shown.keys() == about.keys()
+    assert shown["observation"]["slices"][0]["low"] is None, "no bound"
+    for name in ("action", "reward", "cost", "objects", "physics", "limits"):
+        assert shown[name] == json.loads(cli.common.to_json(about[name]))
+
+
+@pytest.mark.parametrize("env_id", [next(i for i in SHOWN if registry.parse(i).task == task) for task in TASKS])
+def test_show_prints_every_task(run: Run, env_id: str) -> None:
+    """The text has the keys, terms, ends and options of the description."""
+    code, out, _ = run("show", env_id)
+    about = describe(env_id)
+    assert code == 0
+    for text in (
+        about["summary"],
+        *(t["key"] for t in about["observation"]["slices"]),
+        *(a["meaning"] for a in about["action"]["actuators"]),
+        *about["reward"]["terms"].values(),
+        *(t["meaning"] for t in about["cost"]["terms"]),
+        *(end["when"] for end in about["limits"]["ends"]),
+        *(o["kind"] for o in about["objects"]),
+        *(o["meaning"] for o in about["options"]),
+    ):
+        assert text in out
+
+
+def test_descriptions_follow_options() -> None:
+    def ends(env_id: str, **options: Any) -> list[str]:
+        return [end["when"] for end in describe(env_id, options)["limits"]["ends"]]
+
+    assert not any("goal is reached" in when for when in ends("SafetyPointGoal1-v0"))
+    assert any("goal is reached" in when for when in ends("SafetyPointGoal1-v0", continue_goal=False))
+    assert not any("no place" in when for when in ends("SafetyPointButton1-v0")), "buttons stay where they are"
+    assert not any("healthy" in when for when in ends("SafetyHopperVelocity-v1", terminate_when_unhealthy=False))
+    assert describe("SafetyAntVelocity-v1", {"rules": "v5"})["observation"]["size"] == 105
+    assert ends("SafetyPointGoal1-v0", max_episode_steps=7)[0] == "after 7 steps"
+    assert describe("SafetyPointGoal1-v0", {"max_episode_steps": -1})["limits"]["max_episode_steps"] is None
 
 
 def test_every_option_is_explained() -> None:
-    task, agent = ({f.name for f in dataclasses.fields(config)} for config in (TaskConfig, AgentConfig))
-    assert set(OPTION_HELP) == task - {"objects"} | {f"agent.{name}" for name in agent}
+    def names(config: Any) -> set[str]:
+        return {f.name for f in dataclasses.fields(config)}
+
+    assert set(OPTION_HELP) == names(TaskConfig) - {"objects"} | {f"agent.{name}" for name in names(AgentConfig)}
+    assert set(VELOCITY_OPTION_HELP) == names(VelocityConfig) - names(EpisodeConfig)
+    assert set(FIELD_HELP) == set().union(*map(names, KINDS.values()))
 
 
 # --- bench ------------------------------------------------------------------------------------------------------------
@@ -189,8 +299,9 @@ def test_bench(run: Run) -> None:
         assert row["env_steps"] > 0 and row["threads"] == 1
         assert 0 < row["outside_share"] < 1 and 0 < row["ratio"] < 1.5
         assert row["ratio"] == pytest.approx(row["env_steps_per_second"] / row["bare_steps_per_second"])
-    code, out, _ = run("bench", "SafetyCarButton1-v0", "--num-envs", "2", "--seconds", "0.1")
-    assert code == 0 and out.splitlines()[2].split()[:2] == ["2", "1"]
+    for env_id in ("SafetyCarButton1-v0", "SafetyHopperVelocity-v1"):
+        code, out, _ = run("bench", env_id.lower(), "--num-envs", "2", "--seconds", "0.1")
+        assert code == 0 and out.startswith(f"{env_id}, ") and out.splitlines()[2].split()[:2] == ["2", "1"]
 
 
 def test_bench_charges_for_resets() -> None:
@@ -231,6 +342,18 @@ def test_doctor_fails_when_stepping_does(run: Run, without_gl: None, monkeypatch
     monkeypatch.setattr(safety_gym, "make", broken)
     code, out, _ = run("doctor")
     assert code == 1 and "FAIL  reset and step" in out and "arena.xml" in out and "do not work" in out
+
+
+def test_doctor_warns_when_walkers_are_missing(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ok    velocity tasks" in run("doctor")[1]
+
+    def missing() -> None:
+        raise FileNotFoundError("the installed gymnasium has no MuJoCo models")
+
+    walkers.build_walker_scene.cache_clear()
+    monkeypatch.setattr(walkers, "gymnasium_assets", missing)
+    code, out, _ = run("doctor")
+    assert code == 0 and "warn  velocity tasks" in out and "has no MuJoCo models" in out
 
 
 def test_doctor_checks_the_variables(run: Run, without_gl: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,12 +401,12 @@ def test_foreign_distribution_without_its_folder(tmp_path: Path) -> None:
 def test_conformance(run: Run, tmp_path: Path) -> None:
     name = "SafetyPointCircle2-v0__seed0.npz"
     shutil.copy(GOLDEN / name, tmp_path / name)
-    (tmp_path / "SafetyAntGoal1-v0__seed0.npz").write_bytes(b"")
+    (tmp_path / "SafetyPointRace0-v0__seed0.npz").write_bytes(b"")
     code, out, _ = run("conformance", os.fspath(tmp_path), "--json", os.fspath(tmp_path / "report.json"))
     assert code == 0 and out.startswith(f"ok   {name}")
     assert out.splitlines()[-1].startswith("1 of 1 file agree with the reference; 1 skipped")
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyAntGoal1-v0__seed0.npz"])
+    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyPointRace0-v0__seed0.npz"])
     assert report["files"][0]["passed"] and report["files"][0]["errors"]["obs"] < 1e-9
 
 

@@ -10,7 +10,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from safety_gym.cli.common import Command, UserError, add_environment, count, parse_options, timed, to_json, told
+from safety_gym.cli.common import (
+    Command,
+    UserError,
+    add_environment,
+    count,
+    find_id,
+    parse_options,
+    timed,
+    to_json,
+    told,
+)
 
 COLUMNS: Mapping[str, str] = {
     "num_envs": "{num_envs}",
@@ -48,19 +58,21 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError("num_envs is no option of the environment; use --num-envs")
     if args.threads is not None:
         options["num_threads"] = args.threads
+    with told():
+        env_id = find_id(args.id)
     results: list[dict[str, Any]] = []
     for n in args.num_envs:
         with told():
-            row = measure(args.id, n, args.seconds, options)
+            row = measure(env_id, n, args.seconds, options)
         if not (results or args.json):
-            print(f"{args.id}, {args.seconds:g} s each, random actions, {available_cores()} cores usable")
+            print(f"{env_id}, {args.seconds:g} s each, random actions, {available_cores()} cores usable")
             print("  " + "  ".join(COLUMNS))
         results.append(row)
         if not args.json:
             cells = (form.format(**row).rjust(len(name)) for name, form in COLUMNS.items())
             print("  " + "  ".join(cells), flush=True)
     if args.json:
-        print(to_json({"id": args.id, "options": options, "cores": available_cores(), "results": results}))
+        print(to_json({"id": env_id, "options": options, "cores": available_cores(), "results": results}))
     return 0
 
 
@@ -101,7 +113,7 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
             bare.forward()
         elapsed, ended = timed(_step_all, envs, actions)
         env_s, resets, steps = env_s + elapsed, resets + ended, steps + length
-        bare_s += timed(_step_bare, bare, ctrl, actions)[0]
+        bare_s += timed(_step_bare, bare, ctrl, actions, vec.scene.config)[0]
         in_step = not ended
     engine_s = clock.seconds
     if limit is not None:
@@ -133,15 +145,13 @@ def _step_all(envs: Any, actions: Any) -> int:
     return ended
 
 
-def _step_bare(batch: Any, ctrl: Any, actions: Any) -> None:
+def _step_bare(batch: Any, ctrl: Any, actions: Any, scene: Any) -> None:
     from mujoco import mjtStage
 
-    from safety_gym.scene import SUBSTEPS
-
-    stage = mjtStage.mjSTAGE_ACC.value
+    stage = (mjtStage.mjSTAGE_NONE if scene.lagged else mjtStage.mjSTAGE_ACC).value  # what the environment asks for
     for action in actions:
         ctrl[:] = action
-        batch.step(nstep=SUBSTEPS, stage=stage)
+        batch.step(nstep=scene.substeps, stage=stage)
 
 
 class _EngineClock:

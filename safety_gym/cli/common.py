@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import difflib
 import importlib.metadata
 import json
 import math
@@ -75,6 +76,46 @@ def parse_options(given: Iterable[str]) -> dict[str, Any]:
                 raise UserError(f"{text!r}: {value!r} is no Python literal; e.g. \"hazards={{'num': 12}}\"") from None
             result[name] = value
     return result
+
+
+def find_id(text: str) -> str:
+    """Return the id that is meant: spelt in any case, or without `Safety` and the version where one id fits.
+
+    Ids of the grammar that are not built yet are returned as well. Raises UserError with the closest ids.
+    """
+    from safety_gym import registry
+
+    name = text.removeprefix("safety_gym:")
+    ids = registry.ids()
+    spelt = {n.lower(): n for e in registry.grammar() for n in (e.canonical, e.twin)} | {i.lower(): i for i in ids}
+    if name.lower() in spelt:
+        return spelt[name.lower()]
+    with contextlib.suppress(ValueError):  # families that are planned
+        registry.parse(name)
+    fitting = [i for i in ids if _short(i) == _short(name)]
+    if len(fitting) == 1 and not re.search(r"-v\d+$", name, re.I):
+        return fitting[0]
+    raise UserError(f"unknown id {text!r}; {suggest_ids(name, fitting)}")
+
+
+def suggest_ids(text: str, fitting: Sequence[str] = ()) -> str:
+    """Return the end of an error about an id: the `fitting` ids, or those that hold `text`, or the closest."""
+    from safety_gym import registry
+
+    low = {i.lower(): i for i in registry.ids()}
+    holding = [i for name, i in low.items() if text and text.lower() in name]
+    near = difflib.get_close_matches(text.lower(), low, 3, 0.6)
+    close = fitting or (holding if len(holding) <= 4 else []) or [low[name] for name in near]
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    if holding:
+        return f"{len(holding)} ids hold this: `safety-gym list {text}`"
+    return "`safety-gym list` prints what there is"
+
+
+def _short(env_id: str) -> str:
+    """Return an id in small letters without `Safety` and version."""
+    return re.sub(r"-v\d+$", "", env_id.lower()).removeprefix("safety")
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from safety_gym.cli.common import DEFAULT_ID, DISTRIBUTION, Command, timed, version
 
+WALKER_ID = "SafetyHalfCheetahVelocity-v1"
 PACKAGE = Path(__file__).resolve().parents[1]
 FOREIGN_ADVICE = (
     "Only one package can have the import name safety_gym. Use a fresh virtual environment, or: "
@@ -35,7 +36,8 @@ def _run(args: argparse.Namespace) -> int:
     else:
         _line("ok", "import name", "no other package safety_gym in sight")
     _check_mujoco()
-    works = _check_stepping()
+    works = _check_stepping(DEFAULT_ID, "reset and step", "FAIL")
+    _check_stepping(WALKER_ID, "velocity tasks", "warn")  # their models are Gymnasium's
     _check_drawing(works)
     print("\nThe environments work." if works else "\nThe environments do not work: see FAIL above.")
     return 0 if works else 1
@@ -156,21 +158,22 @@ def _import_problem(module: str, env: Mapping[str, str]) -> str | None:
     return ([*done.stderr.strip().splitlines()] or [f"exit status {done.returncode}"])[-1]
 
 
-def _check_stepping() -> bool:
+def _check_stepping(env_id: str, what: str, bad: str) -> bool:
+    """Make, reset and step an environment; the verdict is `bad` where that fails."""
     import safety_gym
 
     try:
-        make, env = timed(safety_gym.make, DEFAULT_ID)
+        make, env = timed(safety_gym.make, env_id)
         reset, _ = timed(lambda: env.reset(seed=0))
         action = 0 * env.action_space.low
         first, _ = timed(env.step, action)
         steps, _ = timed(lambda: [env.step(action) for _ in range(200)])
         env.close()
     except Exception as error:
-        _line("FAIL", "reset and step", f"{type(error).__name__}: {error}")
+        _line(bad, what, f"{type(error).__name__}: {error}")
         return False
     text = f"make {1e3 * make:.1f} ms, reset {1e3 * reset:.1f} ms, first step {1e3 * first:.1f} ms"
-    _line("ok", "reset and step", f"{DEFAULT_ID}: {text}, then {1e6 * steps / 200:.0f} us per step")
+    _line("ok", what, f"{env_id}: {text}, then {1e6 * steps / 200:.0f} us per step")
     return True
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
-from safety_gym.cli.common import Command, UserError, count_of, table, to_json
+from safety_gym.cli.common import Command, UserError, count_of, suggest_ids, table, to_json
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _print_groups(rows)
     more = f" {hidden} more with --all (...Base-v0, ...Debug-v0)." if hidden else ""
-    print(f"\n{count_of(len(rows), 'id')}; each also exists as ...Gymnasium-v0.{more}")
+    print(f"\n{count_of(len(rows), 'id')}; each also exists as ...Gymnasium-vN.{more}")
     if planned:
         match = " match and" if args.pattern else ""
         print(f"{planned} further ids of the grammar{match} are planned but not built yet.")
@@ -78,14 +77,11 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _nothing(pattern: str | None, hidden: int, planned: int) -> str:
-    from safety_gym import registry
-
     if hidden:
         return f"only ...Base-v0 and ...Debug-v0 ids match {pattern!r} ({hidden}); list them with --all"
     if planned:
         return f"no id that can be made matches {pattern!r}; {planned} that are planned but not built yet do"
-    close = difflib.get_close_matches(str(pattern), registry.ids(), 1, 0.5)
-    return f"no id matches {pattern!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    return f"no id matches {pattern!r}; {suggest_ids(str(pattern))}"
 
 
 COMMAND = Command(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from safety_gym.cli.common import Command, UserError, add_environment, count, parse_options, told
+from safety_gym.cli.common import Command, UserError, add_environment, count, find_id, parse_options, told
 
 CAMERAS = ("track", "fixednear", "fixedfar", "vision", "vision_back")
 FPS = 30
@@ -69,11 +69,13 @@ def _drive(args: argparse.Namespace, options: dict[str, Any]) -> _Drive:
         raise UserError(f"--size {args.size}: expected an even number of pixels, as videos need")
     limit = options.pop("max_episode_steps", None)
     with told():
-        robot = ROBOTS[registry.resolve(args.id, options)[0].robot]
+        env_id = find_id(args.id)
+        robot = registry.resolve(env_id, options)[0].record
         if not robot.keys:
-            raise UserError(f"there is no keyboard mapping for the {robot.name} robot")
+            drivable = [r.name for r in ROBOTS.values() if r.keys]
+            raise UserError(f"{env_id}: there are no keys for {robot.name}; there are for {', '.join(drivable)}")
         picture = {"render_mode": "rgb_array", "width": args.size, "height": args.size}
-        env = SafetyEnv(args.id, max_episode_steps=limit, keyboard=False, **picture, **options)
+        env = SafetyEnv(env_id, max_episode_steps=limit, keyboard=False, **picture, **options)
     return _Drive(CostStep(env), robot, env.env_id, args.seed)
 
 

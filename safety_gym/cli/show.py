@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import inspect
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from safety_gym.cli.common import Command, add_environment, count_of, parse_options, table, to_json, told
+from safety_gym.cli.common import Command, add_environment, count_of, find_id, parse_options, table, to_json, told
 
 Data = Mapping[str, Any]
 
@@ -21,181 +17,63 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    about = describe(args.id, parse_options(args.options))
+    from safety_gym.describe import describe
+
+    options = parse_options(args.options)
+    with told():
+        about = describe(find_id(args.id), options)
     print(to_json(about) if args.json else "\n\n".join("\n".join(section) for section in _sections(about)))
     return 0
 
 
-def describe(env_id: str, options: Data) -> dict[str, Any]:
-    """Return all that `show` prints, as plain data."""
-    from safety_gym import registry
-    from safety_gym.robots import ROBOTS
-    from safety_gym.vector_env import SafetyVectorEnv
-
-    with told():
-        # First of all, since only options of the task are accepted here, not the other arguments of `make`.
-        parsed, task, _ = registry.resolve(env_id, {k: v for k, v in options.items() if k != "max_episode_steps"})
-        sim = SafetyVectorEnv(env_id, num_threads=1, **options).sim
-    robot, config = ROBOTS[parsed.robot], sim.task.config
-    default = None
-    with contextlib.suppress(ValueError):  # ...Base-v0 cannot be made without the user's objects
-        default = task(registry.resolve(env_id, {})[2], (robot,)).config
-    return {
-        "id": env_id.removeprefix("safety_gym:"),
-        **_pick(parsed, "robot", "task", "level"),
-        "summary": sim.task.summary,
-        "observation": {
-            "size": sim.observer.size,
-            "flatten": config.observation_flatten,
-            "dtype": "float64",
-            "slices": [_pick(t, "key", "start", "stop", "shape", "low", "high", "meaning") for t in sim.observer.terms],
-        },
-        "action": _action(sim, robot),
-        "reward": {"terms": dict(sim.task.reward_terms), "clip": config.reward_clip, "factor": config.reward_factor},
-        "cost": {
-            "terms": [
-                _pick(term, "key", "meaning") | {"objects": spec.kind, "every_step": term.present is None}
-                for term, spec in sim.terms
-            ],
-            "indicator": config.constrain_indicator,
-        },
-        **_limits_and_physics(sim, robot),
-        "options": _options(config, default),
-        "arguments": _make_arguments(),
-    }
-
-
-def _pick(record: Any, *names: str) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in names}
-
-
-def _action(sim: Any, robot: Any) -> dict[str, Any]:
-    space, model = sim.action_space(), sim.scene.model
-    names = [model.actuator(i).name.rpartition("/")[2] for i in range(sim.nact)]
-    bounds = zip(names, space.low, space.high, strict=True)
-    return {
-        "size": sim.nact,
-        "dtype": "float64",
-        "actuators": [{"name": name, "low": float(low), "high": float(high)} for name, low, high in bounds],
-        "keys": {k: list(map(float, v)) for k, v in {**robot.keys, **robot.exclusive_keys}.items()},
-    }
-
-
-def _limits_and_physics(sim: Any, robot: Any) -> dict[str, Any]:
-    from safety_gym.scene import SUBSTEPS
-
-    config, model, steps = sim.config, sim.scene.model, sim.max_episode_steps
-    timestep = float(model.opt.timestep)
-    return {
-        "limits": {
-            "max_episode_steps": steps,
-            "seconds": None if steps is None else steps * timestep * SUBSTEPS,
-            "reward_exception": config.reward_exception,
-            "goals": sim.task.has_goal,
-            "continue_goal": config.continue_goal,
-        },
-        "extents": config.extents,
-        "agent": dataclasses.asdict(config.agent),
-        "objects": [_object(o) for o in config.objects],
-        "physics": {
-            "timestep": timestep,
-            "substeps": SUBSTEPS,
-            "control_step": timestep * SUBSTEPS,
-            "integrator": robot.integrator,
-            **{name: int(getattr(model, name)) for name in ("nq", "nv", "nu")},
-            "sleep": bool(sim.scene.config.sleep),
-        },
-    }
-
-
-def _object(spec: Any) -> dict[str, Any]:
-    return {
-        **_pick(spec, "kind", "num"),
-        "size": getattr(spec, "radius", getattr(spec, "size", None)),
-        "keepout": spec.keepout,
-        "mobility": spec.mobility.name.lower(),
-        "costs": spec.is_constrained,
-        "lidar": spec.is_lidar_observed,
-        "compass": spec.is_comp_observed,
-        **_pick(spec, "placements", "locations"),
-    }
-
-
-def _options(config: Any, default: Any) -> list[dict[str, Any]]:
-    """Return every option: name, value, default (`has_default` False where the id has none), meaning, other name."""
-    from safety_gym.task import ALIASES, OPTION_HELP
-
-    aliases = {ours: theirs for theirs, ours in ALIASES.items()}
-    rows: list[dict[str, Any]] = []
-
-    def add(prefix: str, record: Any, base: Any, known: bool) -> None:
-        for field in dataclasses.fields(record):
-            name, value = prefix + field.name, getattr(record, field.name)
-            if name not in ("objects", "agent"):
-                row = {"name": name, "value": value, "default": getattr(base, field.name, None), "has_default": known}
-                rows.append(row | {"meaning": OPTION_HELP.get(name, ""), "alias": aliases.get(name)})
-
-    base = default or config
-    add("", config, base, default is not None)
-    add("agent.", config.agent, base.agent, default is not None)
-    before = {spec.kind: spec for spec in default.objects} if default else {}
-    for spec in config.objects:
-        add(f"{spec.kind}.", spec, before.get(spec.kind), spec.kind in before)
-    return rows
-
-
-def _make_arguments() -> dict[str, Any]:
-    """Return the arguments of `make` and `make_vec` that are no options of the task, with their defaults."""
-    from safety_gym.vector_env import SafetyVectorEnv
-
-    given = inspect.signature(SafetyVectorEnv).parameters.values()
-    plain = [p for p in given if p.kind is not p.VAR_KEYWORD and p.name != "env_id"]
-    return {p.name: getattr(p.default, "value", p.default) for p in plain}
-
-
 def _sections(about: Data) -> Iterator[list[str]]:
-    level = "objects are yours" if about["level"] == "Base" else f"level {about['level']}"
-    yield [f"{about['id']}: {about['robot']} robot, {about['task']} task, {level}", about["summary"]]
+    from safety_gym.describe import bounds_words
+
+    yield [_heading(about), about["summary"]]
     obs, action = about["observation"], about["action"]
     form = "one vector" if obs["flatten"] else "a dict by key"
-    rows = [(f"{t['start']}:{t['stop']}", t["key"], t["shape"], _range(t), t["meaning"]) for t in obs["slices"]]
+    rows = [
+        (f"{t['start']}:{t['stop']}", t["key"], t["shape"], bounds_words(t["low"], t["high"]), t["meaning"])
+        for t in obs["slices"]
+    ]
     head = f"Observation: {obs['size']} numbers, {form}, {obs['dtype']}"
     yield [head, *table(rows, ("slice", "key", "shape", "range", "unit, frame, meaning"))]
-    actuators = [(i, a["name"], _range(a)) for i, a in enumerate(action["actuators"])]
+    actuators = [
+        (i, a["name"], bounds_words(a["low"], a["high"]), a["meaning"]) for i, a in enumerate(action["actuators"])
+    ]
     keys = ", ".join(f"{k.upper()} {_vector(v)}" for k, v in action["keys"].items())
-    head = f"Action: {count_of(action['size'], 'number')}, {action['dtype']}, clipped to the range"
-    yield [head, *table(actuators, ("index", "actuator", "range")), *([f"  keys: {keys}"] if keys else [])]
-    yield _reward_lines(about["reward"], about["limits"]["reward_exception"])
+    rule = "clipped to the range" if action["clipped"] else "limited to the range by the engine, not for the reward"
+    head = f"Action u: {count_of(action['size'], 'number')}, {action['dtype']}, {rule}"
+    lines = table(actuators, ("index", "actuator", "range", "effect"))
+    yield [head, *lines, *([f"  keys: {keys}"] if keys else [])]
+    yield _reward_lines(about["reward"])
     yield _cost_lines(about["cost"])
     yield _limit_lines(about)
-    yield _object_lines(about["objects"])
-    physics = about["physics"]
-    step, sleep = physics["control_step"], "may sleep" if physics["sleep"] else "do not sleep"
-    yield [
-        "Physics",
-        f"  {physics['substeps']} substeps of {physics['timestep']:g} s per step: {step:g} s, {1 / step:g} steps per "
-        f"second; {physics['integrator']} integrator",
-        f"  {physics['nq']} positions, {physics['nv']} velocities, {physics['nu']} actuators; bodies at rest {sleep}",
-    ]
-    head = "Options: make(id, name=value); of objects make(id, hazards={'num': 12}), of the agent make(id, agent={...})"
-    yield [head, *_option_lines(about["options"])]
+    yield _start_lines(about)
+    if about["objects"]:
+        yield _object_lines(about["objects"])
+    yield _physics_lines(about["physics"])
+    yield from _option_sections(about["options"])
     arguments = ", ".join(f"{k}={v!r}" for k, v in about["arguments"].items())
     yield ["Arguments of make and make_vec besides", f"  {arguments}"]
 
 
-def _range(term: Data) -> str:
-    low, high = term["low"], term["high"]
-    return "unbounded" if math.isinf(low) and math.isinf(high) else f"[{low:g}, {high:g}]"
+def _heading(about: Data) -> str:
+    if about["task"] == "Velocity":
+        what = f"{about['robot']} walker, {about['task']} task, version {about['version']}"
+    else:
+        level = "objects are yours" if about["level"] == "Base" else f"level {about['level']}"
+        what = f"{about['robot']} robot, {about['task']} task, {level}"
+    return f"{about['id']}: {what}"
 
 
 def _vector(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-def _reward_lines(reward: Data, exception: float) -> list[str]:
+def _reward_lines(reward: Data) -> list[str]:
     clip = "not clipped" if reward["clip"] is None else f"clipped to [{-reward['clip']:g}, {reward['clip']:g}]"
-    last = f"  {clip}; {exception:g} in the step in which a simulation becomes unstable"
-    return ["Reward: the sum of", *table(reward["terms"].items()), f"{last} (truncated, with info['cost_exception'])"]
+    return [f"Reward: the sum of these, {clip}", *table(reward["terms"].items())]
 
 
 def _cost_lines(cost: Data) -> list[str]:
@@ -208,22 +86,43 @@ def _cost_lines(cost: Data) -> list[str]:
     rows = []
     for t in cost["terms"]:
         absent = "" if t["every_step"] else "; absent in some steps"
-        rows.append((f"info['{t['key']}']", t["objects"], t["meaning"] + absent))
+        rows.append((f"info['{t['key']}']", t["charged_by"], t["meaning"] + absent))
     return [f"Cost: {rule}", *table(rows, ("entry", "charged by", "raw value"))]
 
 
 def _limit_lines(about: Data) -> list[str]:
-    limits, agent, steps = about["limits"], about["agent"], about["limits"]["max_episode_steps"]
-    rows = [("episode", "none" if steps is None else f"{steps} steps ({limits['seconds']:g} s), then truncated")]
-    if limits["goals"]:
-        then = "is replaced, the episode goes on" if limits["continue_goal"] else "ends the episode"
-        rows.append(("goal", f"a reached goal {then}"))
-    rows.append(("extents", f"{_vector(about['extents'])} m: where things are placed"))
-    places = ", ".join(map(_vector, agent["locations"] or agent["placements"] or ()))
-    where = f"{'at' if agent['locations'] else 'in'} {places}" if places else "anywhere in the extents"
-    heading = "heading at random" if agent["rot"] is None else f"heading {agent['rot']:g} rad"
-    rows.append(("robot", f"keep-out {agent['keepout']:g} m; starts {where}, {heading}"))
+    limits = about["limits"]
+    rows = [(end["how"], end["when"]) for end in limits["ends"]]
+    if limits["max_episode_steps"] is not None:
+        rows[0] = (rows[0][0], f"{rows[0][1]} ({limits['seconds']:g} s)")
+    if limits["goals"] and limits["continue_goal"]:
+        rows.append(("goal", "when reached it is replaced, and the episode goes on"))
+    if limits["velocity_threshold"] is not None:
+        rows.append(("speed limit", f"{limits['velocity_threshold']:g} m/s ({limits['velocity_kind']})"))
     return ["Limits", *table(rows)]
+
+
+def _start_lines(about: Data) -> list[str]:
+    start = about["start"]
+    if "reset_noise_scale" in start:
+        scale = start["reset_noise_scale"]
+        normal = "normal noise of standard deviation" if start["velocity_noise"] == "normal" else "uniform noise of +-"
+        rows = [
+            ("positions", f"the model's pose with uniform noise of +-{scale:g} (m, rad)"),
+            ("velocities", f"{normal} {scale:g} (m/s, rad/s)".replace("- ", "-")),
+        ]
+        return ["Start", *table(rows)]
+    places = ", ".join(map(_vector, start["locations"] or start["placements"] or ()))
+    where = f"{'at' if start['locations'] else 'in'} {places}" if places else "anywhere in the extents"
+    heading = "heading at random" if start["rot"] is None else f"heading {start['rot']:g} rad"
+    rows = [
+        ("extents", f"{_vector(about['extents'])} m: where things are placed"),
+        ("robot", f"keep-out {start['keepout']:g} m; starts {where}, {heading}, at height {start['spawn_z']:g} m"),
+    ]
+    if start["home"]:
+        noise = f", with uniform noise of +-{start['home_noise']:g}" if start["home_noise"] else ""
+        rows.append(("joints", f"{_vector(start['home'])} rad{noise}"))
+    return ["Start", *table(rows)]
 
 
 def _object_lines(objects: Sequence[Data]) -> list[str]:
@@ -234,13 +133,26 @@ def _object_lines(objects: Sequence[Data]) -> list[str]:
         row = (o["kind"], o["num"], size, f"{o['keepout']:g}", o["mobility"])
         rows.append((*row, *("yes" if o[flag] else "-" for flag in flags)))
     header = ("kind", "number", "size m", "keep-out m", "form", *flags)
-    return ["Objects", *table(rows, header, right=(1, 2, 3))] if rows else ["Objects: none"]
+    return ["Objects", *table(rows, header, right=(1, 2, 3))]
 
 
-def _option_lines(options: Sequence[Data]) -> list[str]:
-    """Print options of the task and the agent one per line, those of objects one kind per line."""
+def _physics_lines(physics: Data) -> list[str]:
+    step, sleep = physics["control_step"], "may sleep" if physics["sleep"] else "do not sleep"
+    margins = f"; contact margins {physics['margins']}" if physics["margins"] else ""
+    return [
+        "Physics",
+        f"  {physics['substeps']} substeps of {physics['timestep']:g} s per step: {step:g} s, {1 / step:g} steps per "
+        f"second; {physics['integrator']} integrator{margins}",
+        f"  {physics['model']}: {physics['robot_mass']:.4g} kg; {physics['nq']} positions, {physics['nv']} velocities, "
+        f"{physics['nu']} actuators; bodies at rest {sleep}",
+    ]
+
+
+def _option_sections(options: Sequence[Data]) -> Iterator[list[str]]:
+    """Print options of the task and the robot one per line; those of objects one kind per line, then their meanings."""
     rows: list[Sequence[Any]] = []
     objects: dict[str, list[str]] = {}
+    meanings: dict[str, str] = {}
     for option in options:
         value = repr(option["value"])
         if option["has_default"] and option["value"] != option["default"]:
@@ -248,10 +160,14 @@ def _option_lines(options: Sequence[Data]) -> list[str]:
         kind, dot, field = option["name"].partition(".")
         if dot and kind != "agent":
             objects.setdefault(kind, []).append(f"{field} {value}")
+            meanings[field] = option["meaning"]
         else:
             about = option["meaning"] + (f" [{option['alias']}]" if option["alias"] else "")
             rows.append((option["name"], value, about))
-    return [*table(rows), *table([(kind, ", ".join(fields)) for kind, fields in objects.items()])]
+    yield ["Options: make(id, name=value)" + (", of the robot make(id, agent={...})" if objects else ""), *table(rows)]
+    if objects:
+        kinds = [(kind, ", ".join(fields)) for kind, fields in objects.items()]
+        yield ["Options of the objects: make(id, hazards={'num': 12})", *table(kinds), "", *table(meanings.items())]
 
 
 COMMAND = Command(
