@@ -1,7 +1,7 @@
 """Observations: an ordered list of terms written into one flat array (n, a, o).
 
-In navigation tasks the robot's sensors come first, then for each kind of object its lidar and its compass, in placement order: the key
-order of the reference suite, which is also the flattening order.
+In navigation tasks the robot's sensors come first, then for each kind of object its lidar and its compass, in placement
+order: the key order of the reference suite, which is also the flattening order.
 """
 
 from __future__ import annotations

@@ -156,7 +156,6 @@ class Placement:
         self.task.remember(world, ids)
 
 
-
 def _points(name: str, value: Any, num: int, unique: bool) -> Array:
     """Return (num, 3) poses from (x, y) or (x, y, yaw) points."""
     points = [value] if unique else value

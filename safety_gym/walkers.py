@@ -71,13 +71,29 @@ WALKERS: dict[str, Walker] = {
         _walker("Swimmer", "swimmer.xml", 0.01, "RK4", substeps=4, hidden=2),
         _walker("Walker2d", "walker2d.xml", 0.002, "RK4", substeps=4, clip=10.0, file_v5="walker2d_v5.xml"),
         _walker(
-            "Ant", "ant.xml", 0.01, "RK4", hidden=2, measured="torso", normal_noise=True, closed_health=True,
+            "Ant",
+            "ant.xml",
+            0.01,
+            "RK4",
+            hidden=2,
+            measured="torso",
+            normal_noise=True,
+            closed_health=True,
             contact_cost=True,
         ),
-        _walker("Humanoid", "humanoid.xml", 0.003, "RK4", hidden=2, measured="mass", inertial_terms=True, charges_ctrl=True,
-                contact_cost=True),
+        _walker(
+            "Humanoid",
+            "humanoid.xml",
+            0.003,
+            "RK4",
+            hidden=2,
+            measured="mass",
+            inertial_terms=True,
+            charges_ctrl=True,
+            contact_cost=True,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def gymnasium_assets() -> Path:

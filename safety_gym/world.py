@@ -160,7 +160,7 @@ class World:
         return self._bound[name]
 
     def external_forces(self) -> Array:
-        """Return `cfrc_ext` of every simulation after a step, (n, bodies, 6): torque and force from contacts, N m and N.
+        """Return `cfrc_ext` of every simulation after a step, (n, bodies, 6): torque, N m, and force, N, from contacts.
 
         The engine only computes it on request, from the contacts that the last substep worked with.
         """

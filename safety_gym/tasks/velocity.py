@@ -133,9 +133,7 @@ def _levels() -> dict[str, VelocityConfig]:
     for name, config in base.items():
         for version, threshold in enumerate(_THRESHOLDS[name]):
             kind = "planar" if (name, version) == ("Swimmer", 0) else config.velocity_kind
-            levels[f"{name}-v{version}"] = dataclasses.replace(
-                config, velocity_threshold=threshold, velocity_kind=kind
-            )
+            levels[f"{name}-v{version}"] = dataclasses.replace(config, velocity_threshold=threshold, velocity_kind=kind)
     return levels
 
 
