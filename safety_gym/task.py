@@ -254,6 +254,7 @@ class Task:
     clips_actions: ClassVar[bool] = True
     """False where the reward sees the action as it was given, `Task.action` (n, u)."""
     action: Array
+    render_fps: int = 30
 
     def __init__(self, config: TaskConfig, robots: tuple[Robot, ...]) -> None:
         self.config = config

@@ -90,6 +90,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             _step_limit(max_episode_steps, registry.max_episode_steps(env_id)),
             _threads(num_threads, self.num_envs),
         )
+        self.metadata["render_fps"] = self.sim.task.render_fps
         self.cost_names = self.sim.cost_names
         self.single_observation_space = self.sim.observer.space()
         self.single_action_space = self.sim.action_space()

@@ -54,6 +54,7 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
             **options,
         )
         self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": self.vec.metadata["render_fps"]}
         parsed = self.vec.parsed_id
         self.keyboard = parsed.variant == "Debug" if keyboard is None else keyboard
         self._robot = parsed.record

@@ -206,6 +206,7 @@ def test_registry(env_id: str) -> None:
     env = single(env_id)
     spec, config, scene = gymnasium.spec(env_id), env.unwrapped.vec.sim.task.config, env.unwrapped.scene
     assert spec.max_episode_steps == want["max_episode_steps"]
+    assert env.metadata["render_fps"] == round(1 / want["dt"])
     assert spec.reward_threshold == want["reward_threshold"]
     assert gymnasium.spec(want["gymnasium_id"]).kwargs == spec.kwargs
     assert env.observation_space == gymnasium.spaces.Box(-np.inf, np.inf, (want["obs_dim"],), np.float64)

@@ -171,6 +171,7 @@ class VelocityTask(Task):
         self._planar = walker.hidden == 2
         self.velocity: Array = np.zeros((0, 2))
         """Of the last step, (n, 2), m/s."""
+        self.render_fps = round(1 / walker.dt)
         self.reward_terms = self._describe()  # type: ignore[misc]
 
     def _describe(self) -> dict[str, str]:
