@@ -9,8 +9,9 @@ Three comparisons are made (`TOLERANCES` holds their limits):
 
 Raw costs (before the 0-1 indicator) are compared as well.
 
-Files of velocity tasks hold no solver state: every tenth row is loaded with a cold start. Those recorded on MuJoCo 4 have
-margins as written and start from orientations as drawn; those recorded on MuJoCo 2.3.3 are compared with the defaults.
+Files of velocity tasks hold no solver state: every tenth row is loaded with a cold start. Those recorded on MuJoCo 4
+have margins as written and start from orientations as drawn; those recorded on MuJoCo 2.3.3 are compared with the
+defaults.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class Tolerance:
 TOLERANCES: Mapping[str, Tolerance] = {
     "Point": Tolerance(1e-9, 1e-7, 1e-7, 1e-8, 0.99, 1.0, 0, 7, None),
     "Car": Tolerance(1e-5, 1e-4, 1e-3, 1e-7, 0.99, 0.99, 1, 150, 20),
+    "Racecar": Tolerance(1e-6, 1e-5, 1e-5, 1e-7, 0.85, 0.85, 0, 0, None),
+    "Doggo": Tolerance(1e-6, 1e-5, 1e-4, 1e-6, 0.99, 0.99, 0, 12, 20),
+    "Ant": Tolerance(1e-6, 1e-5, 1e-4, 1e-7, 1.0, 1.0, 0, 20, 0),
 }
 _VELOCITY = Tolerance(1e-9, 1e-7, 1e-7, 1e-7, 1.0, 1.0, 0, 100, 0)
 VELOCITY_TOLERANCES: Mapping[str, Tolerance] = {
@@ -90,9 +94,6 @@ FREE_RUN_QPOS = 1e-6
 THRESHOLD_SLACK = 1e-6
 """A cost may flip when its raw quantity lies this close to the threshold."""
 WINDOW = 10
-NUDGES = 32
-NUDGE = 1e-12
-"""Free runs that leave the file are repeated from so many starts, nudged by so much."""
 
 
 @dataclass
@@ -105,8 +106,6 @@ class Report:
     samples: int = 0
     free_steps: int = 0
     free_needed: int = 0
-    nudged: int = 0
-    """How many nudged starts it took; 0 where none was needed."""
     errors: dict[str, float] = field(default_factory=dict)
     window_qpos: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -115,10 +114,9 @@ class Report:
         errors = "  ".join(f"{k} {v:.1e}" for k, v in self.errors.items())
         verdict = "ok  " if self.passed else "FAIL"
         why = "" if self.passed else "  " + "; ".join(self.problems[:3])
-        nudged = f" (start nudged by {NUDGE:g})" if self.nudged else ""
         return (
             f"{verdict} {self.file}  {self.samples} one-step samples  {errors}  window qpos {self.window_qpos:.1e}  "
-            f"free run {self.free_steps}/{self.free_needed}{nudged}{why}"
+            f"free run {self.free_steps}/{self.free_needed}{why}"
         )
 
 
@@ -148,9 +146,28 @@ class Replay:
 
     def _prepare(self) -> None:
         """Build the world of the file."""
+        self._compute_constants()
         self._place_objects()
 
     # --- loading ------------------------------------------------------------------------------------------------------
+
+    def _compute_constants(self) -> None:
+        """Compute the constants of the model where the file starts, as the reference suite does by compiling anew.
+
+        The inverse inertias that scale contacts are computed in the model's initial pose. Where that is does not matter
+        but for rounding, and rounding is all that these files would otherwise differ by: a wheel that scrapes along
+        something amplifies it by 1e12 within a step.
+        """
+        scene, batch, start = self.sim.scene, self.sim.world.batch, self.data["full_qpos"][0]
+        qpos0 = batch.expand("qpos0")
+        if scene.agent_root[0] < 0:
+            adr = int(scene.agent_qpos[0])
+            qpos0[0, adr : adr + 7] = start[:7]
+        for body in self.meta["free_bodies"]:
+            adr = int(scene.model.joint(self._our_name(body["body"])).qposadr[0])
+            qpos0[0, adr : adr + 7] = start[body["qposadr"] : body["qposadr"] + 7]
+        batch.set_const()
+        batch.expand("eq_data")[...] = scene.model.eq_data  # welds of gremlins hold no layout here
 
     def _place_objects(self) -> None:
         """Put everything where the file says; free bodies are overwritten by the stored states later."""
@@ -262,9 +279,9 @@ class Replay:
         after_cost, next_goal = task.after_cost, task.next_goal
 
         def record(world: Any) -> None:
-            values = sim.raw_costs()
-            raw.update({key: float(value[0, 0]) for key, value in values.items()})
-            raw["cost_sum"] = sum(raw.values())
+            raw.update({key: float(value[0, 0]) for key, value in sim.raw_costs().items()})
+            charged = [term.key for term, _ in sim.terms if term.present is None or term.present(world)[0]]
+            raw["cost_sum"] = sum(raw[key] for key in charged)
             after_cost(world)
 
         task.after_cost = record  # type: ignore[method-assign]
@@ -359,6 +376,7 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
     data, worst = replay.data, {"qpos": 0.0, "qvel": 0.0, "obs": 0.0, "reward": 0.0, "raw": 0.0}
     factor = RUN_REWARD_FACTOR if replay.meta["task"].startswith("Run") else 1.0
     limits = {"qpos": tolerance.qpos, "qvel": tolerance.qvel, "reward": tolerance.reward * factor}
+    limits["raw"] = max(tolerance.qvel, 1e-9)  # the raw cost of a vase is its speed
     missed: dict[str, list[str]] = {"obs": [], "rest": []}
     for j, k in enumerate(map(int, data["full_step"])):
         if k >= replay.steps or k in replay.interventions:
@@ -373,9 +391,6 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
             missed["rest"].append(f"step {k}: {', '.join(over)}")
         if tolerance.flags:
             report.problems += _flag_problems(replay, k, got)
-        raw_limit = max(tolerance.qvel, 1e-9)
-        if errors["raw"] > raw_limit:
-            report.problems.append(f"step {k}: raw cost differs by {errors['raw']:.1e}")
         for name, value in errors.items():
             worst[name] = max(worst[name], value)
     report.errors = worst
@@ -448,12 +463,7 @@ def _windows(replay: Replay, report: Report) -> None:
 
 
 def _free_runs(replay: Replay, tolerance: Tolerance, report: Report) -> None:
-    """Run on without reloading; the robot must stay within 1e-6 for the stated number of steps (or to the file's end).
-
-    A run that leaves is tried again from starts nudged by 1e-12. Where a contact makes the solver stop on one of two
-    branches (its tolerance is 1e-8, the branches are about 1e-5 apart), rounding alone decides which one is taken, in
-    the reference as well; an implementation that follows the file from such a start solves the same equations.
-    """
+    """Run on without reloading; the robot must stay within 1e-6 for the stated number of steps or to the file's end."""
     data = replay.data
     report.free_needed = report.free_steps = tolerance.free_steps
     for j, k in enumerate(map(int, data["full_step"])):
@@ -461,22 +471,16 @@ def _free_runs(replay: Replay, tolerance: Tolerance, report: Report) -> None:
         needed = min(stop - k, tolerance.free_steps)
         if tolerance.free_start not in (None, k) or k in replay.interventions or needed < 1:
             continue
-        good = _free_run(replay, j, k, needed, 0.0)
-        for nudge in range(1, NUDGES + 1 if good < needed else 1):
-            good = max(good, _free_run(replay, j, k, needed, NUDGE, nudge))
-            if good == needed:
-                report.nudged = max(report.nudged, nudge)
-                break
+        good = _free_run(replay, j, k, needed)
         if good < needed:
             report.free_steps = min(report.free_steps, good)
             report.problems.append(f"free run from step {k}: within {FREE_RUN_QPOS:g} for {good} of {needed} steps")
 
 
-def _free_run(replay: Replay, j: int, k: int, needed: int, size: float, seed: int = 0) -> int:
-    """Return for how many steps a run from stored state `j`, nudged by `size`, stays with the file."""
+def _free_run(replay: Replay, j: int, k: int, needed: int) -> int:
+    """Return for how many steps a run from stored state `j` stays with the file."""
     data = replay.data
-    nudge = size * np.random.default_rng(seed).standard_normal(data["full_qpos"].shape[1])
-    replay.load(k, data["full_qpos"][j] + nudge, data["full_qvel"][j], data["full_warmstart"][j])
+    replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
     for t in range(k, k + needed):
         got = replay.step(t)
         if got["goal_met"] != bool(data["goal_met"][t]):

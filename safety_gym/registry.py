@@ -94,13 +94,12 @@ def grammar() -> Iterator[EnvId]:
     """Yield every id of the single-agent grammar, built or not."""
     levels: dict[str, tuple[str, ...]] = {n: tuple(t.levels) for n, t in tasks.TASKS.items() if n != VELOCITY}
     levels.update(tasks.PLANNED)
-    for robot in (*robots.ROBOTS, *robots.PLANNED):
+    for robot in robots.ROBOTS.values():
+        variants = VARIANTS if robot.keys else [v for v in VARIANTS if v != "Debug"]  # Debug is keyboard control
         for task, names in levels.items():
             for level in names:
-                for variant in VARIANTS:
-                    if variant == "Debug" and robot in ("Doggo", "Ant"):
-                        continue  # no keyboard mapping exists
-                    yield EnvId(robot, task, level, variant)
+                for variant in variants:
+                    yield EnvId(robot.name, task, level, variant)
     for walker in WALKERS:
         for version in (0, 1):
             yield EnvId(walker, VELOCITY, "", version=version)

@@ -107,7 +107,7 @@ def test_recordings_replay(path: Path) -> None:
     if "Humanoid" not in path.name and not ("Ant" in path.name and "mujoco233" in path.name):
         assert report.errors["obs"] < 1e-10 and report.errors["qpos"] < 1e-14 and report.errors["qvel"] < 1e-12
         assert report.errors["reward"] < 1e-7 and report.errors["raw"] < 1e-12
-        assert report.free_steps == report.free_needed > 0 and report.nudged == 0
+        assert report.free_steps == report.free_needed > 0
 
 
 @pytest.mark.parametrize("env_id", [i for i in ENVIRONMENTS if i[6:9] in ("Hop", "Wal", "Hum")])
