@@ -66,6 +66,8 @@ class SceneConfig:
     """False for a model that brings its own floor and cameras."""
     lagged: bool = False
     """Read-outs stay as the last substep left them, which is where it began; else they follow the state."""
+    readouts: tuple[str, ...] = ()
+    """Arrays of the engine that are read besides the usual ones; see `World.readout`."""
     keep_data: bool = False
     """Every simulation keeps the engine's complete data, for `World.external_forces`."""
 

@@ -127,7 +127,13 @@ def build_walker_scene(walker: Walker, margins: str, v5: bool, forces: bool) -> 
     model.geom_margin[:] *= _MARGIN_SCALE[margins]
     model.light_castshadow[:1] = 0
     config = SceneConfig(
-        robots=(walker,), objects=(), substeps=walker.substeps, arena=False, lagged=True, keep_data=forces
+        robots=(walker,),
+        objects=(),
+        substeps=walker.substeps,
+        arena=False,
+        lagged=True,
+        readouts=("qpos", "qvel", *(("xipos", "cinert", "cvel", "qfrc_actuator") if walker.inertial_terms else ())),
+        keep_data=forces,
     )
     _check(model, walker)
     torso = np.array([model.body("torso").id], np.intp)

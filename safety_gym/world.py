@@ -97,7 +97,7 @@ class World:
         batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=persistent)
         self.batch = batch
         self._stage = _NONE if scene.config.lagged else _ACC
-        self._bound: dict[str, Array] = {}
+        self._bound: dict[str, Array] = {name: batch.bind(name) for name in scene.config.readouts}
         self.qpos, self.qvel, self.ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self.mocap_pos, self.mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
         self.userdata, self.time = batch.bind("userdata"), batch.bind("time")
@@ -154,9 +154,7 @@ class World:
             target[...] = source
 
     def readout(self, name: str) -> Array:
-        """Return any per-simulation array of the engine by its MjData name, (n, ...), as a view."""
-        if name not in self._bound:
-            self._bound[name] = self.batch.bind(name)
+        """Return an array of the engine that the scene lists in `readouts`, (n, ...), as a view."""
         return self._bound[name]
 
     def external_forces(self) -> Array:
