@@ -7,13 +7,14 @@ TEST_JOBS ?= 2
 SYSTEM_PACKAGES ?= 1
 REFERENCE_PYTHON ?=
 BENCH_FLAGS ?=
+PICTURES ?=
 
 BIN := $(VENV)/bin
 # One thread per test process; numpy and torch would otherwise start one per core in each.
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench regression clean
+.PHONY: help train test lint bench regression docs clean
 .DELETE_ON_ERROR:
 
 help:  ## List the targets
@@ -22,6 +23,7 @@ help:  ## List the targets
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       measure environment speed (REFERENCE_PYTHON=... compares with safety-gymnasium)"
 	@echo "make regression  run the learning tests that take minutes (pytest -m slow)"
+	@echo "make docs        write docs/environments from the tables (PICTURES=1: draw docs/images as well)"
 	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
 	@echo ""
 	@echo "Variables: PYTHON=python3.12  VENV=.venv  PIP_FLAGS='--extra-index-url ...'  SYSTEM_PACKAGES=0 (no apt-get)"
@@ -55,6 +57,10 @@ bench: $(VENV)/.stamp-bench  ## Measure environment speed
 
 regression: $(VENV)/.stamp-dev  ## The learning tests that take minutes
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
+docs: $(VENV)/.stamp-dev  ## Write the reference pages of the environments
+	$(BIN)/python scripts/make_docs.py
+	$(if $(PICTURES),$(BIN)/python scripts/doc_pictures.py)
 
 clean:  ## Remove the environment, caches and build products
 	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
