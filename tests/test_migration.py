@@ -175,18 +175,18 @@ def test_builder_entry_points_of_the_reference_suite() -> None:
 # --- vector environments ----------------------------------------------------------------------------------------------
 
 
-def make_vector(form: str, **options: Any) -> Any:
+def make_vector(form: str, env_id: str, **options: Any) -> Any:
     """Return three environments in one of the forms; all of them do the same."""
     if form in ("sync", "async"):
         return (SafetySyncVectorEnv if form == "sync" else SafetyAsyncVectorEnv)(
-            [lambda: safety_gymnasium.make(GOAL, **options)] * 3
+            [lambda: safety_gymnasium.make(env_id, **options)] * 3
         )
     wrappers = [] if form == "no wrappers" else None
     asynchronous = form != "wrapped"
     if form == "wrapped":
         wrappers = [lambda env: gymnasium.Wrapper(env)]
     return safety_gymnasium.vector.make(
-        env_id=GOAL, num_envs=3, asynchronous=asynchronous, wrappers=wrappers, autoreset=True, **options
+        env_id=env_id, num_envs=3, asynchronous=asynchronous, wrappers=wrappers, autoreset=True, **options
     )
 
 
@@ -194,7 +194,7 @@ def make_vector(form: str, **options: Any) -> Any:
 def test_vector_environments_are_single_ones_with_autoreset(form: str) -> None:
     """Bit for bit, with episodes that end at different times, in every form there is."""
     options = {"continue_goal": False, "goal": {"size": 0.8}}
-    envs = make_vector(form, max_episode_steps=9, **options)
+    envs = make_vector(form, GOAL, max_episode_steps=9, **options)
     singles = [safety_gymnasium.make(GOAL, autoreset=True, max_episode_steps=9, **options) for _ in range(3)]
     assert envs.num_envs == 3 and envs.is_vector_env
     assert envs.single_observation_space == singles[0].observation_space
@@ -217,6 +217,37 @@ def test_vector_environments_are_single_ones_with_autoreset(form: str) -> None:
                 assert [x is None for x in info[key]] == (~over).tolist()
     envs.close()
     assert len(patterns) >= 4, "too few ways for episodes to end"
+
+
+@pytest.mark.parametrize("form", ["native", "sync"])
+def test_final_infos_lack_what_the_single_environment_lacks(form: str) -> None:
+    """No `cost_buttons` while the timer runs, which is for ten steps."""
+    envs = make_vector(form, "SafetyPointButton1-v0", max_episode_steps=4)
+    single = safety_gymnasium.make("SafetyPointButton1-v0")
+    envs.reset(seed=0)
+    single.reset(seed=0)
+    for _ in range(4):
+        info, alone = envs.step(np.zeros((3, 2)))[5], single.step(np.zeros(2))[5]
+    assert "cost_buttons" not in alone
+    assert_same(info["final_info"][0], alone)
+
+
+def test_pictures_are_tiled_in_rows() -> None:
+    """Five frames of 2 x 3 pixels with a border of five: three rows, two columns, the last place black."""
+
+    class Painted(importlib.import_module("tests.clients.custom_registration").Corridor):
+        def __init__(self, shade: int) -> None:
+            super().__init__(render_mode="rgb_array")
+            self.shade = shade
+
+        def render(self) -> Any:
+            return np.full((2, 3, 3), self.shade, np.uint8)
+
+    envs = SafetySyncVectorEnv([lambda i=i: Painted(i) for i in range(1, 6)])
+    picture = envs.render()
+    assert picture.shape == (3 * 12, 2 * 13, 3) and picture.dtype == np.uint8
+    assert picture[6::12, 6::13, 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+    assert np.count_nonzero(picture) == 5 * 2 * 3 * 3
 
 
 def test_final_observations_are_copies_of_final_obs() -> None:

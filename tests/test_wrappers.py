@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -10,14 +12,27 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import safety_gym
+from safety_gym import wrappers
 from safety_gym.wrappers import (
     CostInReward,
     CostStep,
     CostStepVector,
     CostTerminates,
+    Gymnasium2SafetyGymnasium,
     RecordEpisodeCost,
     RecordEpisodeCostVector,
+    SafeAutoResetWrapper,
+    SafeNormalizeCost,
+    SafeNormalizeObservation,
+    SafeNormalizeReward,
+    SafePassiveEnvChecker,
+    SafeRescaleAction,
+    SafeTimeLimit,
+    SafetyGymnasium2Gymnasium,
+    SafeUnsqueeze,
+    make_gymnasium_environment,
     vector_cost,
+    with_gymnasium_wrappers,
 )
 from tests.helpers import actions, assert_same
 
@@ -220,3 +235,175 @@ def test_wrappers_stack() -> None:
     assert len(rows[-1]) == 6 and rows[-1][4]
     assert {"r", "l", "c"} <= set(rows[-1][5]["episode"])
     assert env.cost_names == ("cost_hazards",)
+
+
+# --- the reference suite's wrappers -----------------------------------------------------------------------------------
+
+GOAL = "SafetyPointGoal1-v0"
+BOTH: dict[str, Callable[[Any], Any]] = {
+    "SafetyGymnasium2Gymnasium": SafetyGymnasium2Gymnasium,
+    "SafeRescaleAction": lambda env: SafeRescaleAction(env, -1.0, 1.0),
+    "SafeNormalizeObservation": SafeNormalizeObservation,
+    "SafeNormalizeReward": SafeNormalizeReward,
+    "SafeNormalizeCost": SafeNormalizeCost,
+}
+SINGLE: dict[str, Callable[[Any], Any]] = {
+    "SafeAutoResetWrapper": SafeAutoResetWrapper,
+    "SafePassiveEnvChecker": SafePassiveEnvChecker,
+    "SafeTimeLimit": lambda env: SafeTimeLimit(env, 100),
+    "SafeUnsqueeze": SafeUnsqueeze,
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_wrappers_take_their_vector_form_around_vector_environments(name: str) -> None:
+    single, vector = BOTH[name](safety_gym.make(GOAL)), BOTH[name](safety_gym.make_vec(GOAL, num_envs=3))
+    assert type(single) is getattr(wrappers, name)
+    assert type(vector) is getattr(wrappers, f"{name}Vector")
+    assert isinstance(vector, gymnasium.vector.VectorEnv) and vector.is_vector_env
+    assert not hasattr(single, "is_vector_env")
+    single.reset(seed=0)
+    vector.reset(seed=0)
+    want = single.step(np.ones(2))
+    got = vector.step(np.ones((3, 2)))
+    assert len(got) == len(want) == (5 if name == "SafetyGymnasium2Gymnasium" else 6)
+    assert [np.shape(x) for x in got[:-1]] == [(3, *np.shape(x)) for x in want[:-1]]
+    assert vector.observation_space.contains(got[0]) and vector.single_observation_space.contains(want[0])
+
+
+@pytest.mark.parametrize("name", [*BOTH, *SINGLE])
+def test_attributes_are_read_and_set_through_wrappers(name: str) -> None:
+    env = (BOTH | SINGLE)[name](safety_gym.make(GOAL))
+    env.reset(seed=0)
+    assert env.cost_names == ("cost_hazards",)
+    assert env.task.hazards.num == 8
+    assert env.unwrapped is env.env.unwrapped
+    with pytest.raises(AttributeError, match="colour"):
+        env.colour
+    with pytest.raises(AttributeError, match="_keys_warned"):
+        env._keys_warned
+    env.set_wrapper_attr("keyboard", True)
+    assert env.unwrapped.keyboard is True and "keyboard" not in vars(env)
+    env.set_wrapper_attr("brand_new", 1)
+    assert vars(env)["brand_new"] == 1
+    twin = copy.deepcopy(env)
+    assert twin.unwrapped is not env.unwrapped and twin.cost_names == env.cost_names
+
+
+@pytest.mark.parametrize("name", [*BOTH, *SINGLE])
+def test_wrappers_say_how_many_values_they_take(name: str) -> None:
+    """Six-value wrappers refuse five values at the step, five-value wrappers refuse six-value environments at once."""
+    env = (BOTH | SINGLE)[name](gymnasium.make(GOAL))
+    env.reset(seed=0)
+    if name != "SafeRescaleAction":  # hands on whatever the environment returns
+        with pytest.raises(ValueError, match="returned 5 values"):
+            env.step(np.zeros(2))
+    wrapped = (BOTH | SINGLE)[name](safety_gym.make(GOAL))
+    if name == "SafetyGymnasium2Gymnasium":
+        CostTerminates(wrapped, 1.0)
+    else:
+        with pytest.raises(TypeError, match="six values"):
+            CostTerminates(wrapped, 1.0)
+
+
+def test_there_and_back_changes_nothing() -> None:
+    direct = safety_gym.make("SafetyPointGoal2-v0")
+    around = with_gymnasium_wrappers(safety_gym.make("SafetyPointGoal2-v0"))
+    assert type(around) is Gymnasium2SafetyGymnasium
+    vector = with_gymnasium_wrappers(safety_gym.make_vec("SafetyPointGoal2-v0", num_envs=2))
+    direct_vector = safety_gym.make_vec("SafetyPointGoal2-v0", num_envs=2)
+    for env in (direct, around, vector, direct_vector):
+        env.reset(seed=0)
+    for action in actions(0, 5, 2, 2):
+        assert_same(around.step(action[0]), direct.step(action[0]))
+        assert_same(vector.step(action), direct_vector.step(action))
+    with pytest.raises(TypeError, match="'TimeLimit'"):
+        with_gymnasium_wrappers(safety_gym.make(GOAL), "TimeLimit")
+
+
+def test_gymnasiums_twin_by_hand() -> None:
+    env = make_gymnasium_environment("SafetyPointGoal1Gymnasium-v0", max_episode_steps=3)
+    twin = gymnasium.make("SafetyPointGoal1Gymnasium-v0")
+    assert_same(env.reset(seed=0), twin.reset(seed=0))
+    assert_same(env.step(np.ones(2)), twin.step(np.ones(2)))
+    with pytest.raises(ValueError, match="SafetyPointGoal1-v0"):
+        make_gymnasium_environment(GOAL)
+
+
+def test_rescaled_actions() -> None:
+    plain, envs = safety_gym.make(GOAL), safety_gym.make_vec(GOAL, num_envs=2)
+    scaled, many = SafeRescaleAction(plain, -3.0, 1.0), SafeRescaleAction(envs, np.array([-3.0, 0.0]), 1.0)
+    assert (scaled.action_space.low.tolist(), scaled.action_space.high.tolist()) == ([-3.0, -3.0], [1.0, 1.0])
+    assert many.action_space.low.tolist() == [[-3.0, 0.0]] * 2
+    assert many.single_action_space.low.tolist() == [-3.0, 0.0]
+    for env in (scaled, many):
+        env.reset(seed=0)
+    scaled.step(np.array([-1.0, -3.0]))
+    many.step(np.array([[-1.0, 0.5], [1.0, 0.75]]))
+    np.testing.assert_allclose(scaled.unwrapped.vec.sim.world.ctrl, [[0.0, -1.0]], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(many.unwrapped.sim.world.ctrl, [[0.0, 0.0], [1.0, 0.5]], rtol=0, atol=1e-15)
+
+
+def test_normalised_observations_of_ended_episodes_do_not_count() -> None:
+    """Three steps of two simulations that end at the third; the same numbers by hand."""
+    raw = safety_gym.vector.make(GOAL, num_envs=2, max_episode_steps=3)
+    env = SafeNormalizeObservation(safety_gym.vector.make(GOAL, num_envs=2, max_episode_steps=3))
+    seen = [raw.reset(seed=0)[0]]
+    env.reset(seed=0)
+    for action in actions(0, 3, 2, 2):
+        want, got = raw.step(action), env.step(action)
+        seen.append(want[0])
+    everything = np.concatenate(seen)
+    assert env.obs_rms.count == pytest.approx(8, abs=1e-3)
+    np.testing.assert_allclose(env.obs_rms.mean, everything.mean(axis=0), rtol=0, atol=1e-3)
+    scale = np.sqrt(env.obs_rms.var + 1e-8)
+    np.testing.assert_allclose(got[0], (want[0] - env.obs_rms.mean) / scale, rtol=0, atol=1e-12)
+    for key in ("final_observation", "final_obs"):
+        assert_same(got[5][f"original_{key}"], want[5][key])
+        for i in range(2):
+            by_hand = (want[5][key][i] - env.obs_rms.mean) / scale
+            np.testing.assert_allclose(got[5][key][i], by_hand, rtol=0, atol=1e-12)
+
+
+def test_normalised_observations_of_one_environment() -> None:
+    env = SafeNormalizeObservation(SafeAutoResetWrapper(safety_gym.make(GOAL, max_episode_steps=3)))
+    env.reset(seed=0)
+    for _ in range(3):
+        info = env.step(np.ones(2))[5]
+    assert env.obs_rms.count == pytest.approx(4, abs=1e-3), "the last observation of the episode counts for nothing"
+    by_hand = (info["original_final_observation"] - env.obs_rms.mean) / np.sqrt(env.obs_rms.var + 1e-8)
+    np.testing.assert_array_equal(info["final_observation"], by_hand)
+
+
+@pytest.mark.parametrize("wrap", [SafeNormalizeObservation, SafeNormalizeReward, SafeNormalizeCost])
+def test_statistics_can_be_frozen(wrap: Any) -> None:
+    for env in (wrap(safety_gym.make(GOAL)), wrap(safety_gym.make_vec(GOAL, num_envs=2))):
+        env.reset(seed=0)
+        action = np.ones(env.action_space.shape)
+        env.step(action)
+        statistics = env.obs_rms if wrap is SafeNormalizeObservation else env.return_rms
+        before = statistics.count
+        env.update_running_mean = False
+        env.step(action)
+        assert statistics.count == before
+        env.update_running_mean = True
+        env.step(action)
+        assert statistics.count > before
+
+
+def test_normalisers_refuse() -> None:
+    env = safety_gym.make(GOAL)
+    for wrap in (SafeNormalizeReward, SafeNormalizeCost):
+        with pytest.raises(ValueError, match="gamma"):
+            wrap(env, gamma=1.5)
+        with pytest.raises(ValueError, match="epsilon"):
+            wrap(env, epsilon=0.0)
+    with pytest.raises(ValueError, match="epsilon"):
+        SafeNormalizeObservation(env, epsilon=-1.0)
+    with pytest.raises(ValueError, match="observation_flatten"):
+        SafeNormalizeObservation(safety_gym.make(GOAL, observation_flatten=False))
+
+
+def test_unsqueeze_is_for_single_environments() -> None:
+    with pytest.raises(TypeError, match="single environment"):
+        SafeUnsqueeze(safety_gym.make_vec(GOAL, num_envs=2))
