@@ -13,6 +13,8 @@ from safety_gym import registry
 
 PLAIN: list[str] = [i for i in safety_gym.ids() if not registry.parse(i).variant and registry.parse(i).level != "Base"]
 """Every id that runs without options and takes actions."""
+NAVIGATION: list[str] = [i for i in PLAIN if registry.parse(i).task != registry.VELOCITY]
+"""Those with a layout: a robot among objects."""
 BASE: list[str] = [i for i in safety_gym.ids() if not registry.parse(i).variant and registry.parse(i).level == "Base"]
 DEBUG: list[str] = [i for i in safety_gym.ids() if registry.parse(i).variant == "Debug"]
 
@@ -54,6 +56,7 @@ EASY: Mapping[str, Mapping[str, Any]] = {
     },
     "Circle": {},
     "Run": {},
+    registry.VELOCITY: {},
 }
 
 
@@ -71,6 +74,12 @@ def actions(seed: int, *shape: int) -> np.ndarray[Any, Any]:
     """Return uniform actions in [-1, 1] that push forward more than backward, so that robots get somewhere."""
     rng = np.random.default_rng(seed)
     return np.clip(rng.uniform(-1, 1, shape) + 0.3, -1, 1)
+
+
+def moves(space: gymnasium.Space[Any], seed: int, *shape: int) -> np.ndarray[Any, Any]:
+    """Return such actions in the bounds of a single action space, (*shape, u)."""
+    assert isinstance(space, gymnasium.spaces.Box)
+    return actions(seed, *shape, *space.shape) * space.high.astype(np.float64)
 
 
 def assert_same(a: Any, b: Any, where: str = "") -> None:

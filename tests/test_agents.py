@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from safety_gym.simulator import Simulator
 
 def simulator(robot: str, task: str, nagent: int) -> Simulator:
     _, kind, config = registry.resolve(f"Safety{robot}{task}-v0", {"extents": (-3, -3, 3, 3)})
-    sim = Simulator(kind, config, (ROBOTS[robot],) * nagent, 2, None, 1)
+    quiet = dataclasses.replace(ROBOTS[robot], home_noise=0.0)
+    sim = Simulator(kind, config, (quiet,) * nagent, 2, None, 1)
     sim.seed([0, 1], [0, 1])
     sim.reset(np.arange(2))
     return sim

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import safety_gym
-from tests.helpers import actions, assert_same, easy, single
+from tests.helpers import PLAIN, actions, assert_same, easy, moves, single
 
 # Every kind of hidden state: pushed and sleeping vases, boxes and pillars in contact, moving gremlins, button timers.
 CASES = [
@@ -45,15 +45,10 @@ def contacts(env: Any) -> int:
     return int(sum(world.contacts(k).sum() for k, slot in world.scene.slots.items() if slot.contact is not None))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("env_id", CASES)
-def test_continuing_and_restoring_are_identical(env_id: str, seed: int) -> None:
+def continue_and_restore(env_id: str, seed: int, before: int, after: int, **options: Any) -> None:
     """Within one environment, in another one, and in one that has never run, through new goals and autoreset."""
-    rng = np.random.default_rng(seed)
-    before, after = int(rng.integers(3, 45)), 30
-    options: dict[str, Any] = {"num_envs": 3, "max_episode_steps": 50, **(easy(env_id) if seed else {})}
-    given = actions(seed, before + after, 3, 2)
-    envs, used, fresh = (gymnasium.make_vec(env_id, **options) for _ in range(3))
+    envs, used, fresh = (gymnasium.make_vec(env_id, num_envs=3, **options) for _ in range(3))
+    given = moves(envs.single_action_space, seed, before + after, 3)
     envs.reset(seed=seed)
     used.reset(seed=99)
     for action in given[:before]:
@@ -67,6 +62,18 @@ def test_continuing_and_restoring_are_identical(env_id: str, seed: int) -> None:
             assert_same(want[t], other.step(action), f"step {t}")
     assert_same(envs.reset(), used.reset())
     assert_same(envs.unwrapped.layout, used.unwrapped.layout)
+
+
+@pytest.mark.parametrize("env_id", PLAIN)
+def test_every_environment_continues_as_restored(env_id: str) -> None:
+    continue_and_restore(env_id, 2, 7, 8, max_episode_steps=10, **easy(env_id))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("env_id", CASES)
+def test_continuing_and_restoring_are_identical(env_id: str, seed: int) -> None:
+    before = int(np.random.default_rng(seed).integers(3, 45))
+    continue_and_restore(env_id, seed, before, 30, max_episode_steps=50, **(easy(env_id) if seed else {}))
 
 
 def test_the_cases_contain_what_they_should() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import safety_gym
-from tests.helpers import actions, assert_same, easy, single
+from tests.helpers import PLAIN, actions, assert_same, easy, moves, single
 
 LOCKSTEP = [
     f"Safety{r}{t}-v0" for r in ("Point", "Car") for t in ("Goal1", "Goal2", "Button1", "Push1", "Circle1", "Run0")
@@ -38,14 +38,13 @@ def single_rows(env_id: str, seed: int, given: np.ndarray[Any, Any], limit: int,
     return rows
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("n", [1, 3, 16])
-@pytest.mark.parametrize("env_id", LOCKSTEP)
-def test_simulation_i_is_the_single_environment_with_seed_plus_i(env_id: str, n: int, threads: int) -> None:
-    """Through time limits and new goals, with exact equality of everything."""
-    limit, steps = 25, 55 if n < 16 else 30
-    given = actions(n, steps, n, 2)
+def compare_with_single(env_id: str, n: int, threads: int, limit: int, steps: int) -> int:
+    """Run a batch and single environments with the same actions; return how many goals were met.
+
+    Through time limits and new goals, with exact equality of everything.
+    """
     envs = gymnasium.make_vec(env_id, num_envs=n, max_episode_steps=limit, num_threads=threads, **easy(env_id))
+    given = moves(envs.single_action_space, n, steps, n)
     looked_at = range(n) if n < 16 else (0, 7, 15)
     want = {i: single_rows(env_id, 40 + i, given[:, i], limit, **easy(env_id)) for i in looked_at}
     obs, info = envs.reset(seed=40)
@@ -70,6 +69,19 @@ def test_simulation_i_is_the_single_environment_with_seed_plus_i(env_id: str, n:
             else:
                 assert "_final_obs" not in info or not info["_final_obs"][i]
     assert truncated.dtype == bool
+    return met
+
+
+@pytest.mark.parametrize("env_id", PLAIN)
+def test_every_batch_equals_its_single_environments(env_id: str) -> None:
+    compare_with_single(env_id, n=3, threads=2, limit=6, steps=14)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n", [1, 3, 16])
+@pytest.mark.parametrize("env_id", LOCKSTEP)
+def test_simulation_i_is_the_single_environment_with_seed_plus_i(env_id: str, n: int, threads: int) -> None:
+    met = compare_with_single(env_id, n, threads, limit=25, steps=55 if n < 16 else 30)
     if easy(env_id) and n > 1:
         assert met > 0, "no goal was met: the test compares too little"
 
