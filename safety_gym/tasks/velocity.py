@@ -83,7 +83,7 @@ VELOCITY_OPTION_HELP: Mapping[str, str] = {
     "healthy_state_range": "values of all other positions and velocities that are healthy; None: all",
     "reset_noise_scale": "size of the noise on the start state",
     "exclude_current_positions_from_observation": "leave x (and y) out of the observation",
-    "use_contact_forces": "observe and charge contact forces (Ant)",
+    "use_contact_forces": "observe and charge contact forces (Ant; Humanoid observes them anyway)",
     "contact_cost_weight": "weight of the squared contact forces, which are subtracted from the reward where charged",
     "contact_cost_range": "bounds of that charge",
     "contact_force_range": "bounds to which contact forces are clipped",
@@ -391,12 +391,12 @@ class WalkerObserver(Observer):
         self._parts: list[tuple[slice, str, int]] = []
         self._add_joints()
         if task.walker.inertial_terms:
-            self._add_bodies("cinert", 10, "inertia about the centre of mass and mass of {}, kg m^2, kg m, kg")
-            self._add_bodies("cvel", 6, "rotation and velocity of {} about the centre of mass, rad/s and m/s")
+            self._add_bodies("cinert", 10, "inertia about the centre of mass, and mass, kg m^2, kg m, kg")
+            self._add_bodies("cvel", 6, "angular velocity, and velocity at the centre of mass, rad/s and m/s")
             hidden = 6 if task.v5 else 0
             self._add_part("qfrc_actuator", scene.model.nv - hidden, hidden, "actuator force on each joint, N m")
         if task.walker.inertial_terms or task.charges_contact:
-            self._add_bodies("cfrc_ext", 6, "torque and force on {} from contacts, N m and N")
+            self._add_bodies("cfrc_ext", 6, "torque and force from contacts, N m and N")
 
     def _add_joints(self) -> None:
         """Add every coordinate: positions from the first observed one on, then velocities."""
@@ -418,8 +418,8 @@ class WalkerObserver(Observer):
     def _add_bodies(self, name: str, width: int, meaning: str) -> None:
         """Add a quantity of every body, under the rules of v5 without the world's, which is always 0."""
         hidden = width if self._task.v5 else 0
-        what = "each body" if hidden else "each body, the world first (always 0)"
-        self._add_part(name, width * self._model.nbody - hidden, hidden, meaning.format(what))
+        note = "" if hidden else ", the world's first (always 0)"
+        self._add_part(name, width * self._model.nbody - hidden, hidden, f"{meaning}; {width} per body{note}")
 
     def _add_part(self, name: str, size: int, first: int, meaning: str) -> None:
         self._parts.append((self._add(name, (size,), (-_INF, _INF), meaning), name, first))
