@@ -158,7 +158,8 @@ class Replay:
         but for rounding, and rounding is all that these files would otherwise differ by: a wheel that scrapes along
         something amplifies it by 1e12 within a step.
         """
-        scene, batch, start = self.sim.scene, self.sim.world.batch, self.data["full_qpos"][0]
+        scene, batch = self.sim.scene, self.sim.world.batch
+        start = self.meta.get("start_qpos", self.data["full_qpos"][0])  # the former in a piece of a recording
         qpos0 = batch.expand("qpos0")
         if scene.agent_root[0] < 0:
             adr = int(scene.agent_qpos[0])

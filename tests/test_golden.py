@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
+from safety_gym import registry
 from safety_gym.conformance import check_file, find_files
+from safety_gym.robots import ROBOTS
 
 FOLDER = Path(__file__).parent / "data" / "golden"
 FILES = sorted(FOLDER.glob("*.npz"))
+CHASSIS = FOLDER / "SafetyRacecarGoal2-v0__seed0.npz"
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
 def test_the_data_is_there() -> None:
-    assert len(FILES) == 8
-    assert sum(path.stat().st_size for path in FILES) < 700_000
+    assert len(FILES) == 15
+    assert sum(path.stat().st_size for path in FILES) < 1_200_000
+    assert {registry.parse(path.stem.split("__")[0]).robot for path in FILES} == set(ROBOTS)
 
 
 def test_the_data_holds_every_kind_of_event() -> None:
     """A file that lost its events would pass without testing anything."""
     charged: set[str] = set()
-    goals = interventions = 0
+    goals = interventions = deaths = 0
     for path in FILES:
         with np.load(path) as data:
             names = json.loads(str(data["meta"]))["cost_names"]
             charged |= {name for i, name in enumerate(names) if np.nansum(data["cost_components"][:, i])}
             goals += data["goal_met"].sum()
             interventions += len(data["intervention_step"])
+            deaths += data["terminated"].sum()
     assert charged == {
         "cost_hazards", "cost_vases_contact", "cost_vases_velocity", "cost_pillars", "cost_buttons", "cost_gremlins",
         "cost_out_of_boundary", "cost_sum",
     }  # fmt: skip
-    assert goals == 8 and interventions == 2
+    assert goals == 12 and interventions == 10 and deaths == 1
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem.split("-")[0])
+@pytest.mark.parametrize("path", [p for p in FILES if p != CHASSIS], ids=lambda path: path.stem.split("-")[0])
 def test_recordings_replay(path: Path) -> None:
     report = check_file(path)
     assert report.passed and report.problems == [], report.line()
-    assert report.samples >= 9
+    assert report.samples >= 5
     # Far inside the limits: what remains is the rounding of the files and of the solver.
     assert report.errors["obs"] < 1e-10 and report.errors["qpos"] < 1e-12 and report.errors["qvel"] < 1e-11
     assert report.errors["reward"] < 1e-10 and report.errors["raw"] < 1e-12
     assert path.stem.split("__")[0] in report.line()
+
+
+def test_the_racecars_chassis_hits_what_the_references_hits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the stored steps push a vase with the chassis, whose shape is our own: costs agree all the same."""
+    report = check_file(CHASSIS)
+    assert all(problem.startswith("one-step: 3 of 10 samples miss the") for problem in report.problems), report.problems
+    assert report.errors["raw"] < 1e-2
+    racecar = ROBOTS["Racecar"]
+
+    def box(spec: mujoco.MjSpec) -> None:
+        chassis = spec.geom("chassis")
+        chassis.type, chassis.pos, chassis.size = mujoco.mjtGeom.mjGEOM_BOX, [0.1625, 0, 0], [0.2025, 0.1, 0.03]
+
+    monkeypatch.setitem(ROBOTS, "Racecar", dataclasses.replace(racecar, edit=box))
+    assert check_file(CHASSIS).errors["raw"] >= 1, "a plain box touches in other points"
 
 
 def test_free_runs_of_the_car_are_long() -> None:

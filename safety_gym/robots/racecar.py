@@ -11,10 +11,10 @@ from safety_gym.robots.base import Robot, base_terms
 def _older_chassis(spec: mujoco.MjSpec) -> None:
     """Give the chassis the inertia that MuJoCo 2.3.3 computed from the reference suite's mesh."""
     chassis = spec.body("car_body")
-    chassis.mass = 0.017605538
-    chassis.inertia = [0.00027063, 0.0002385, 4.1255e-05]
-    chassis.ipos = [0.15558, -0.00038267, 6.8124e-10]
-    chassis.iquat = [0.0017669, 0.7071, -0.0017669, 0.7071]
+    chassis.mass = 0.01760553761829181
+    chassis.inertia = [0.0002706324171671688, 0.0002385001307776043, 4.125453652032671e-05]
+    chassis.ipos = [0.15557992747876107, -0.00038266587311452292, 6.8123859509411585e-10]
+    chassis.iquat = [0.00176689978827932, 0.7071045736417905, -0.00176689978827932, 0.7071045736417905]
 
 
 _NEWEST = Robot(
