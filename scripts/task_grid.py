@@ -1,37 +1,39 @@
-"""Draw one picture of every task and level: docs/images/tasks.png, the picture in README.md.
+"""Draw every robot in every task: docs/images/tasks.png, the picture in README.md.
 
-    python scripts/task_grid.py
+python scripts/task_grid.py
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 
-import safety_gym
 from safety_gym.rendering import grid
+from safety_gym.robots import ROBOTS
+from safety_gym.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROBOTS = ("Point", "Car")
 CAMERAS = {"Run": "track"}  # the robot starts outside the picture of the fixed camera
 
 
-def shown_ids() -> dict[str, list[str]]:
-    """Ids by task: the numbered levels of every task, all robots side by side, neither Vision nor Debug."""
-    rows: dict[str, list[str]] = {}
-    for env_id in safety_gym.ids():
-        match = re.fullmatch(rf"Safety({'|'.join(ROBOTS)})([A-Z][A-Za-z]*?)(\d)-v0", env_id)
-        if match:
-            rows.setdefault(match[2], []).append(env_id)
-    return {task: sorted(ids, key=lambda i: ROBOTS.index(_robot(i))) for task, ids in rows.items()}
+def shown_ids() -> list[list[str]]:
+    """Ids by robot, one of each task; the levels take turns, so that all of them are shown."""
+    rows = []
+    for i, robot in enumerate(ROBOTS):
+        row = []
+        for j, (name, task) in enumerate(_tasks()):
+            levels = [level for level in task.levels if level.isdigit()]
+            row.append(f"Safety{robot}{name}{levels[(i + j) % len(levels)]}-v0")
+        rows.append(row)
+    return rows
 
 
-def _robot(env_id: str) -> str:
-    return next(robot for robot in ROBOTS if env_id.startswith(f"Safety{robot}"))
+def _tasks() -> list[tuple[str, type]]:
+    """Tasks with a layout, in the order of the table."""
+    return [(name, task) for name, task in TASKS.items() if "Base" in task.levels]
 
 
 def frame(env_id: str, width: int, height: int, camera: str) -> np.ndarray:
@@ -44,7 +46,7 @@ def frame(env_id: str, width: int, height: int, camera: str) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw every task and level into one picture.")
+    parser = argparse.ArgumentParser(description="Draw every robot in every task into one picture.")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images" / "tasks.png")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=320)
@@ -53,14 +55,13 @@ def main() -> None:
     from PIL import Image
 
     rows = shown_ids()
-    columns = max(len(ids) for ids in rows.values())
     frames, labels = [], []
-    for task in sorted(rows, key=lambda task: -len(rows[task])):  # one row per task; an incomplete row comes last
-        for env_id in rows[task]:
+    for row in rows:
+        for env_id, (task, _) in zip(row, _tasks(), strict=True):
             frames.append(frame(env_id, args.width, args.height, CAMERAS.get(task, args.camera)))
             labels.append(env_id)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid(frames, columns, labels)).save(args.output, optimize=True)
+    Image.fromarray(grid(frames, len(rows[0]), labels)).save(args.output, optimize=True)
     print(f"{len(frames)} environments: {args.output}")
 
 
