@@ -56,6 +56,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
 
+    _camera: SceneCamera | None = None
+
     def __init__(
         self,
         env_id: str,
@@ -98,7 +100,6 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         check_picture(width, height, camera_name)
         self._picture = (int(width), int(height), camera_name)
-        self._camera: SceneCamera | None = None
         self._always = np.ones(self.num_envs, bool)
         self._always.flags.writeable = False
         self._over = np.zeros(self.num_envs, bool)
