@@ -54,7 +54,7 @@ def make(
         NotImplementedError: an id that is not built yet.
     """
     name = id.id if isinstance(id, EnvSpec) else id
-    if name not in _autoreset:
+    if not isinstance(name, str) or name not in _autoreset:
         registry.resolve(name, {})
     if apply_api_compatibility:
         raise ValueError("apply_api_compatibility=True: environments of the old API are not taken; return five values")
