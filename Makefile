@@ -23,7 +23,7 @@ help:  ## List the targets
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       measure environment speed (REFERENCE_PYTHON=... compares with safety-gymnasium)"
 	@echo "make regression  run the learning tests that take minutes (pytest -m slow)"
-	@echo "make docs        write docs/environments from the tables (PICTURES=1: draw docs/images as well)"
+	@echo "make docs        write docs/environments and docs/algorithms (PICTURES=1: draw docs/images as well)"
 	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
 	@echo ""
 	@echo "Variables: PYTHON=python3.12  VENV=.venv  PIP_FLAGS='--extra-index-url ...'  SYSTEM_PACKAGES=0 (no apt-get)"
@@ -58,8 +58,9 @@ bench: $(VENV)/.stamp-bench  ## Measure environment speed
 regression: $(VENV)/.stamp-dev  ## The learning tests that take minutes
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
 
-docs: $(VENV)/.stamp-dev  ## Write the reference pages of the environments
+docs: $(VENV)/.stamp-dev  ## Write the reference pages of environments and algorithms
 	$(BIN)/python scripts/make_docs.py
+	$(BIN)/python scripts/make_algorithm_docs.py
 	$(if $(PICTURES),$(BIN)/python scripts/doc_pictures.py)
 
 clean:  ## Remove the environment, caches and build products
