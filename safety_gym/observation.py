@@ -104,7 +104,7 @@ class SensorObserver(Observer):
     # --- planning -----------------------------------------------------------------------------------------------------
 
     def _plan_robot(self) -> list[tuple[str, slice, NDArray[np.intp]]]:
-        """Lay out the robot block; neighbouring raw readings are merged into one copy."""
+        """Lay out the robot block; neighbouring readings, and neighbouring angles, are merged into one copy."""
         parts: list[tuple[str, slice, NDArray[np.intp]]] = []
         width = {"raw": None, "matrix": 4, "sincos": 1, "height": 1}
         for term in self.scene.config.robots[0].terms:
@@ -114,8 +114,9 @@ class SensorObserver(Observer):
             size = width[term.form] or math.prod(term.shape)
             columns = adr[:, None] + offset + np.arange(size)
             previous = parts[-1] if parts else None
-            if previous and term.form == "raw" == previous[0] and (previous[2][:, -1] + 1 == columns[:, 0]).all():
-                parts[-1] = ("raw", slice(previous[1].start, out.stop), np.hstack((previous[2], columns)))
+            alike = previous and term.form == previous[0] and term.form in ("raw", "sincos")
+            if previous and alike and (previous[2][:, -1] + 1 == columns[:, 0]).all():
+                parts[-1] = (term.form, slice(previous[1].start, out.stop), np.hstack((previous[2], columns)))
             else:
                 parts.append((term.form, out, columns))
         return parts
@@ -181,7 +182,7 @@ class SensorObserver(Observer):
             if form == "matrix":
                 values = sensors.quat_to_matrix(values)
             elif form == "sincos":
-                values = sensors.sincos(values[..., 0])
+                values = sensors.sincos(values).reshape(*values.shape[:2], -1)
             out[:, :, target] = values
 
     def _lidars(self, world: World, out: Array) -> None:
