@@ -66,7 +66,7 @@ def continue_and_restore(env_id: str, seed: int, before: int, after: int, **opti
 
 @pytest.mark.parametrize("env_id", PLAIN)
 def test_every_environment_continues_as_restored(env_id: str) -> None:
-    continue_and_restore(env_id, 2, 7, 8, max_episode_steps=10, **easy(env_id))
+    continue_and_restore(env_id, 2, 6, 5, max_episode_steps=8, **easy(env_id))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
