@@ -13,7 +13,7 @@ import torch
 
 from safepo.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"epoch-(\d+)\.pt")
 
 

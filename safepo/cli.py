@@ -1,4 +1,4 @@
-"""The `safepo` command: train, eval, resume, plot, video, list. Heavy imports happen inside each command."""
+"""The `safepo` command: train, eval, resume, plot, video, export, list. Heavy imports happen inside each command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from safepo import __version__
 from safepo.errors import UserError, did_you_mean
 
 TRAIN_PACKAGES = ("torch", "tyro", "rich", "tensorboard", "matplotlib")
+EXPORT_PACKAGES = ("onnx", "onnxscript")
 INSTALL_HINT = 'install the "train" extra: pip install "safe-rl-suite[train]" (or ".[train]" in a checkout)'
 
 USAGE_EPILOG = """examples:
@@ -34,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"safepo: error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in TRAIN_PACKAGES:
+        if error.name not in (*TRAIN_PACKAGES, *EXPORT_PACKAGES):
             raise
-        print(f"safepo: error: {error.name} is not installed; {INSTALL_HINT}", file=sys.stderr)
+        hint = INSTALL_HINT.replace("train", "export") if error.name in EXPORT_PACKAGES else INSTALL_HINT
+        print(f"safepo: error: {error.name} is not installed; {hint}", file=sys.stderr)
         return 2
     except FloatingPointError as error:
         print(f"safepo: error: {error}", file=sys.stderr)
@@ -52,7 +54,7 @@ def _dispatch(args: list[str]) -> int:
     if not args:
         parser.print_help()
         return 2
-    commands = {"train", "eval", "resume", "plot", "video", "list"}
+    commands = {"train", "eval", "resume", "plot", "video", "export", "list"}
     if not args[0].startswith("-") and args[0] not in commands:
         raise UserError(did_you_mean(args[0], commands, "command"))
     options = parser.parse_args(args)
@@ -97,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     video.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mean")
     video.set_defaults(run=_video)
 
+    export = commands.add_parser("export", help="write the policy as ONNX: raw observations in, actions out")
+    export.add_argument("target", metavar="RUN", help="run directory or checkpoint file")
+    export.add_argument("--output", type=Path, default=None, help="file to write (default RUN/policy.onnx)")
+    export.set_defaults(run=_export)
+
     listing = commands.add_parser("list", help="list the algorithms and presets")
     listing.set_defaults(run=_list)
     return parser
@@ -111,9 +118,12 @@ def _train(args: list[str]) -> int:
         return 0 if args[:1] in (["-h"], ["--help"]) else 2
     info = algorithm_info(args[0])
 
-    from safepo.train import Interrupted, start
+    from safepo.trainer import Interrupted, start
+    from safepo.tuned import tuned_for
 
-    config, preset = parse_train(info.name, args[1:])
+    config, preset, tuned = parse_train(info.name, args[1:])
+    if tuned and (row := tuned_for(config.run.env_id)) is not None:
+        print(row.line())
     if preset is not None:
         print(f"{preset_line(preset)} (short budget; config file and options override it)")
     try:
@@ -124,10 +134,11 @@ def _train(args: list[str]) -> int:
     return 0
 
 
-def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
-    """Options of `safepo train ALGORITHM` -> resolved configuration and preset name.
+def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None, bool]:
+    """Options of `safepo train ALGORITHM` -> resolved configuration, preset name, whether tuned settings count.
 
-    `--preset` and `--config` are read first: they give the defaults that the other options override.
+    `--preset`, `--config`, `--env-id` and `--no-tuned` are read first: they give the defaults that the other options
+    override.
     """
     import tyro
 
@@ -137,8 +148,13 @@ def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset")
     first.add_argument("--config")
+    first.add_argument("--env-id", "--env_id")
+    first.add_argument("--no-tuned", "--no_tuned", action="store_true")
     chosen, _ = first.parse_known_args(args)
-    default = make_config(algorithm, preset=chosen.preset, file=chosen.config, check=False)
+    given = {} if chosen.env_id is None else {"env_id": chosen.env_id}
+    default = make_config(
+        algorithm, preset=chosen.preset, file=chosen.config, tuned=not chosen.no_tuned, check=False, **given
+    )
     _, settings_type = algorithm_info(algorithm).load()
     flat: Any = tyro.conf.OmitArgPrefixes  # `--clip`, not `--settings.clip`
     options_type = dataclasses.make_dataclass(
@@ -148,6 +164,7 @@ def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
             ("settings", flat[settings_type]),
             ("preset", str | None, dataclasses.field(default=None)),
             ("config", str | None, dataclasses.field(default=None)),
+            ("tuned", bool, dataclasses.field(default=True)),
         ],
     )
     options_type.__doc__ = (
@@ -155,7 +172,8 @@ def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
         "    run: What to train on, how long, and where results go.\n"
         f"    settings: Settings of {algorithm}.\n"
         "    preset: Named bundle of settings (`safepo list`); a config file and options override it.\n"
-        "    config: TOML file of settings; options override it."
+        "    config: TOML file of settings; options override it.\n"
+        "    tuned: Start from the settings that belong to the environment, where there are some."
     )
     whole = {
         "--" + f.name.replace("_", "-")
@@ -169,7 +187,7 @@ def parse_train(algorithm: str, args: list[str]) -> tuple[Any, str | None]:
         args=_whole_numbers(args, whole),
         default=options_type(default.run, default.settings, chosen.preset, chosen.config),
     )
-    return Config(algorithm, options.run, options.settings).check(), chosen.preset
+    return Config(algorithm, options.run, options.settings).check(), chosen.preset, options.tuned
 
 
 def _whole_numbers(args: list[str], names: set[str]) -> list[str]:
@@ -200,7 +218,7 @@ def _integer(text: str) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from safepo.evaluate import evaluate_random, evaluate_run
+    from safepo.evaluation import evaluate_random, evaluate_run
 
     if options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
@@ -218,18 +236,20 @@ def _print_evaluation(shown: dict[str, Any], result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from safepo.logger import show_limit
+
     first = next(iter(shown.values()))
     title = f"{first['env_id']}, {result['checkpoint']}, {first['episodes']} episodes: mean +- standard error (std)"
     table = Table("", *shown, title=title, title_justify="left")
     for name in (k for k, v in first.items() if isinstance(v, dict)):
         cells = [f"{r[name]['mean']:.2f} +- {r[name]['stderr']:.2f} ({r[name]['std']:.2f})" for r in shown.values()]
         table.add_row(name, *cells)
-    table.add_row("cost limit", *[f"{result['cost_limit']:g}" for _ in shown])
+    table.add_row("cost limit", *[show_limit(result["cost_limit"]) for _ in shown])
     Console().print(table)
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from safepo.train import Interrupted, resume
+    from safepo.trainer import Interrupted, resume
 
     try:
         print(f"run: {resume(options.target)}")
@@ -251,6 +271,13 @@ def _video(options: argparse.Namespace) -> int:
 
     path = record(options.target, options.output, options.seed, not options.stochastic, options.camera)
     print(f"wrote {path}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from safepo.export import export
+
+    print(f"wrote {export(options.target, options.output)}")
     return 0
 
 

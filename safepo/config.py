@@ -1,4 +1,4 @@
-"""Run configuration: defaults < preset < TOML file < command line. Imports no torch."""
+"""Run configuration: defaults < tuned for the environment < preset < TOML file < command line. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from safepo.algorithms import ALGORITHMS, algorithm_info
 from safepo.errors import UserError, did_you_mean, lookup
+from safepo.tuned import tuned_for
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class RunConfig:
     """What to train on, how long, and where results go; common to all algorithms."""
 
     env_id: str = "SafetyPointGoal1-v0"
-    """Environment: a safety_gym id or any Gymnasium id with Box spaces and info["cost"]."""
+    """Environment: a safety_gym id or any Gymnasium id with a Box of observations and info["cost"]."""
     total_steps: int = 10_000_000
     """Environment steps of the whole run; rounded down to whole epochs."""
     steps_per_epoch: int = 20_000
@@ -29,8 +30,9 @@ class RunConfig:
     """Environments stepped side by side."""
     seed: int = 0
     """Root of all randomness: networks, action noise, shuffling, environments, evaluation."""
-    cost_limit: float = 25.0
-    """Limit on the mean undiscounted episode cost (plots show it for unconstrained algorithms, too)."""
+    cost_limit: float | str = 25.0
+    """Limit on the mean undiscounted episode cost (plots show it for unconstrained algorithms, too); or limits of
+    single costs, such as cost_hazards=10,cost_vases_contact=5, each of which has its own multiplier."""
     device: str = "auto"
     """Where the networks live: auto (cuda if present), cpu, cuda, cuda:1, ..."""
     torch_threads: int = 1
@@ -53,7 +55,8 @@ class RunConfig:
         for name in ("total_steps", "steps_per_epoch", "num_envs", "torch_threads", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "eval_every", "eval_episodes", "cost_limit", "env_threads"):
+        self.cost_limits()
+        for name in ("seed", "eval_every", "eval_episodes", "env_threads"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.horizon < 1:
@@ -65,6 +68,22 @@ class RunConfig:
                 f"total_steps {self.total_steps:,} is less than one epoch of {self.epoch_steps:,} steps; "
                 f"raise total_steps or lower steps_per_epoch"
             )
+
+    def cost_limits(self) -> dict[str, float]:
+        """Return the limits by name; a single number limits `cost`, the step cost itself."""
+        parts = [part.partition("=") for part in str(self.cost_limit).split(",")]
+        if len(parts) == 1 and not parts[0][1]:
+            parts = [("cost", "=", parts[0][0])]
+        try:
+            limits = {name.strip(): float(value) for name, _, value in parts}
+        except ValueError:
+            limits = {}
+        if len(limits) != len(parts) or not all(limit >= 0 for limit in limits.values()):
+            raise UserError(
+                f"cost_limit={self.cost_limit!r}: expected a number >= 0, or limits by name such as "
+                "cost_hazards=10,cost_vases_contact=5"
+            )
+        return limits
 
     @property
     def horizon(self) -> int:
@@ -167,9 +186,17 @@ def config_from_dict(plain: dict[str, Any]) -> Config:
 
 
 def make_config(
-    algorithm: str, *, preset: str | None = None, file: str | Path | None = None, check: bool = True, **overrides: Any
+    algorithm: str,
+    *,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    tuned: bool = True,
+    check: bool = True,
+    **overrides: Any,
 ) -> Config:
-    """Resolve defaults < preset < TOML file < keyword overrides; fields of run and algorithm share one flat space.
+    """Resolve defaults < tuned < preset < TOML file < keyword overrides; run and algorithm share one flat space.
+
+    `tuned` settings are those of the environment id that the others give; see `safepo/tuned`.
 
     >>> make_config("ppo_lag", env_id="SafetyPointGoal1-v0", total_steps=1_000_000, cost_limit=10)
     """
@@ -185,6 +212,9 @@ def make_config(
         if name not in fields:
             raise UserError(did_you_mean(name, fields, f"setting of {info.name}"))
     values |= overrides
+    row = tuned_for(str(values.get("env_id", RunConfig.env_id))) if tuned else None
+    if row is not None:
+        values = {k: v for k, v in row.values.items() if k in fields} | values
     parts = [
         _build(kind, {k: v for k, v in values.items() if k in {f.name for f in dataclasses.fields(kind)}})
         for kind in (RunConfig, settings_type)
@@ -222,6 +252,10 @@ def _build(kind: type[Any], values: dict[str, Any]) -> Any:
 def _convert(name: str, value: Any, default: Any) -> Any:
     """`value` as the type of `default`."""
     kind = type(default)
+    if name == "cost_limit" and isinstance(value, dict):
+        return ",".join(f"{key}={limit}" for key, limit in value.items())
+    if name == "cost_limit" and isinstance(value, str):
+        return value
     if kind is tuple and isinstance(value, (list, tuple)):
         return tuple(_convert(name, v, default[0]) for v in value)
     if kind is int and isinstance(value, float) and value.is_integer():

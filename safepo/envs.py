@@ -1,8 +1,9 @@
 """Environments as training sees them: six-value vector steps, flat observations, actions in [-1, 1].
 
 Ids that `safety_gym` knows run as its native batch; any other Gymnasium id (`module:Id-v0` imports the module first)
-runs in a `SyncVectorEnv`, with actions clipped to its space and the cost read from `info["cost"]` (0 where it is
-missing; `cost_seen` tells whether it ever was there).
+runs in its own vector form where that resets within the step, else in a `SyncVectorEnv`, with actions clipped to its
+space and the cost read from `info["cost"]` (0 where it is missing; `cost_seen` tells whether it ever was there). An
+environment that lists further cost entries of `info` in an attribute `cost_names` can be limited by those, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 import safety_gym
+from safepo.distributions import Categorical, Distribution, Gaussian
 from safepo.errors import UserError, did_you_mean
 from safety_gym.wrappers import CostStepVector
 
@@ -53,10 +55,12 @@ class VectorEnv:
         self.env = _make(env_id, num_envs, num_threads)
         obs_space, act_space = self.env.single_observation_space, self.env.single_action_space
         self.nobs = _size(env_id, "observation", obs_space)
-        self.nact = _size(env_id, "action", act_space)
-        self.action_low, self.action_high = _action_bounds(act_space)
-        self._middle, self._half = action_map(self.action_low, self.action_high)
-        self.cost_names: tuple[str, ...] = tuple(getattr(self.env.unwrapped, "cost_names", ()))
+        self.action = ActionMap.of(env_id, act_space)
+        self.dist = self.action.distribution()
+        self.nact = self.dist.nact
+        base: Any = self.env.unwrapped
+        envs = getattr(base, "envs", ())
+        self.cost_names: tuple[str, ...] = tuple(getattr(envs[0].unwrapped if envs else base, "cost_names", ()))
         self.cost_seen = False
         # The suite's robots clip by themselves; others were promised actions inside their space.
         self._clip = not is_ours(env_id)
@@ -67,20 +71,24 @@ class VectorEnv:
         return np.asarray(obs, dtype=np.float64)
 
     def step(self, action: NDArray[np.floating]) -> Step:
-        """Step with actions (n, u) in the policy's range [-1, 1], mapped affinely to the space."""
-        return self.step_raw(self._middle + self._half * action)
+        """Step with actions (n, u) as the policy's distribution has them."""
+        return self.step_raw(self.action(action))
 
     def step_raw(self, action: NDArray[np.floating]) -> Step:
         """Step with actions (n, u) in the environment's own range."""
-        dtype = self.env.single_action_space.dtype
-        if self._clip:
-            action = np.clip(action, self.action_low, self.action_high)
-        obs, reward, cost, terminated, truncated, info = self.env.step(action.astype(dtype))  # type: ignore[misc]
+        obs, reward, cost, terminated, truncated, info = self.env.step(self._as_given(action))  # type: ignore[misc]
         self.cost_seen = self.cost_seen or "cost" in info or "cost" in info.get("final_info", {})
         ended = terminated | truncated
         final_obs = _final_obs(info, ended, self.nobs) if ended.any() else None
         costs = np.stack([_term(info, name, ended) for name in self.cost_names], axis=1) if self.cost_names else _NONE
         return Step(np.asarray(obs, np.float64), reward, cost, terminated, truncated, final_obs, costs)
+
+    def _as_given(self, action: NDArray[np.floating]) -> NDArray[Any]:
+        """Return actions (n, u) in the form and type of the action space."""
+        space = self.env.single_action_space
+        if self._clip and not self.action.sizes:
+            action = np.clip(action, self.action.low, self.action.high)
+        return action.astype(space.dtype).reshape(len(action), *space.shape)  # type: ignore[misc]
 
     def get_state(self) -> dict | None:
         """The exact state of all simulations as plain data, or None when the environment cannot tell."""
@@ -136,6 +144,60 @@ def check_id(env_id: str) -> None:
     raise UserError(did_you_mean(env_id, [*known, *gymnasium.registry], "environment id"))
 
 
+@dataclass(frozen=True)
+class ActionMap:
+    """How the policy's actions become the environment's.
+
+    Boxes: affinely from [-1, 1]. Discrete spaces: whole numbers from `low` on; `sizes` holds how many of each.
+    """
+
+    low: Floats
+    high: Floats
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, env_id: str, space: gymnasium.Space) -> ActionMap:
+        """Describe a space; Box with one dimension, Discrete and MultiDiscrete (one dimension) are supported."""
+        if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
+            return cls(space.low.astype(np.float64), space.high.astype(np.float64))
+        if isinstance(space, gymnasium.spaces.Discrete):
+            low, sizes = np.array([space.start], np.float64), [int(space.n)]
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete) and len(space.shape) == 1:
+            low, sizes = space.start.astype(np.float64), [int(n) for n in space.nvec]
+        else:
+            raise UserError(
+                f"{env_id} has the action space {space}; safepo trains on one-dimensional Box, Discrete and "
+                "one-dimensional MultiDiscrete spaces"
+            )
+        return cls(low, low + np.array(sizes) - 1, tuple(sizes))
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> ActionMap:
+        """Rebuild from `to_dict`."""
+        return cls(np.asarray(plain["low"]), np.asarray(plain["high"]), tuple(plain["sizes"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a checkpoint."""
+        return {"low": self.low, "high": self.high, "sizes": list(self.sizes)}
+
+    def distribution(self) -> Distribution:
+        """Return the policy's family of distributions."""
+        return Categorical(self.sizes) if self.sizes else Gaussian(len(self.low))
+
+    def __call__(self, action: NDArray[np.floating]) -> Floats:
+        """Map the policy's actions (..., u) to the environment's."""
+        if self.sizes:
+            return self.low + action
+        middle, half = action_map(self.low, self.high)
+        return middle + half * action
+
+    def random(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        """Draw uniform actions (*shape, u) in the policy's terms."""
+        if self.sizes:
+            return np.floor(rng.random((*shape, len(self.sizes))) * np.array(self.sizes))
+        return rng.uniform(-1, 1, (*shape, len(self.low)))
+
+
 def action_map(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """Middle and half width (u,) of the affine map from [-1, 1]; unbounded dimensions pass unchanged."""
     bounded = np.isfinite(low) & np.isfinite(high)
@@ -149,11 +211,20 @@ def _make(env_id: str, num_envs: int, num_threads: int) -> Any:
     try:
         if is_ours(env_id):
             return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None)
-        same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        env = gymnasium.make_vec(env_id, num_envs, vectorization_mode="sync", vector_kwargs=same_step)
-        return CostStepVector(env)
+        return CostStepVector(_make_foreign(env_id, num_envs))
     except (ValueError, ImportError, gymnasium.error.Error) as error:
         raise UserError(f"environment {env_id} cannot be made: {error}") from error
+
+
+def _make_foreign(env_id: str, num_envs: int) -> gymnasium.vector.VectorEnv:
+    """Make the environment's own vector form if it resets within the step, else a `SyncVectorEnv`."""
+    if gymnasium.registry[env_id.rpartition(":")[2]].vector_entry_point is not None:
+        env = gymnasium.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point")
+        if env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
+            return env
+        env.close()
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return gymnasium.make_vec(env_id, num_envs, vectorization_mode="sync", vector_kwargs=same_step)
 
 
 def _term(info: dict[str, Any], name: str, ended: Bools) -> Floats:
@@ -178,10 +249,6 @@ def _size(env_id: str, what: str, space: gymnasium.Space) -> int:
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise UserError(f"{env_id} has the {what} space {space}; safepo trains on one-dimensional Box spaces only")
     return space.shape[0]
-
-
-def _action_bounds(space: Any) -> tuple[Floats, Floats]:
-    return space.low.astype(np.float64), space.high.astype(np.float64)
 
 
 def _elapsed(env: Any) -> int | None:

@@ -1,8 +1,8 @@
 """First-order updates: passes of shuffled minibatches over one epoch of data, with early stop by KL.
 
-Shared by every algorithm that descends a sampled policy loss (PG, PPO, PPO-Lag, CPPO-PID, FOCOPS, CUP). The
-algorithm supplies the gradient of its policy loss with respect to mean and log_std of the Gaussian; the
-regression of both critics, clipping per network and Adam stand here, once.
+Shared by every algorithm: those that descend a sampled policy loss (PG, PPO, PPO-Lag, CPPO-PID, FOCOPS, CUP) supply it
+as a function of ratio and KL per sample; those that step in a trust region only fit the critics here. Regression of
+the critics, clipping and Adam stand here, once.
 """
 
 from __future__ import annotations
@@ -15,73 +15,43 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from safepo.errors import UserError
-from safepo.networks import ACTOR, CRITICS, ActorCritic, gaussian_kl
+from safepo.algorithms.settings import FirstOrderSettings, OnPolicySettings
+from safepo.distributions import Params
+from safepo.networks import ACTOR, ACTOR_ONLY, ALL, CRITICS, ActorCritic
+from safepo.parallel import ALONE, Group
 from safepo.rollout import Batch
 
 
 @dataclass(frozen=True)
-class FirstOrderSettings:
-    """Settings that all first-order algorithms share (SafePO's values)."""
+class Sample:
+    """What a policy loss sees of a minibatch: advantage, ratio `exp(logp - logp_old)`, and KL(new || reference)."""
 
-    gamma: float = 0.99
-    """Discount of reward and cost."""
-    gae_lambda: float = 0.95
-    """Lambda of the advantage estimator for the reward."""
-    cost_gae_lambda: float = 0.95
-    """Lambda of the advantage estimator for the cost."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden tanh layers of actor and critics."""
-    actor_lr: float = 3e-4
-    """Adam step size of the actor at the start of training."""
-    lr_decay: bool = True
-    """Decay actor_lr linearly to 0 over total_steps, once per epoch."""
-    critic_lr: float = 3e-4
-    """Adam step size of both critics (constant)."""
-    critic_l2: float = 1e-3
-    """Weight of the sum of squared parameters in each critic's loss."""
-    batch_size: int = 64
-    """Samples per minibatch."""
-    passes: int = 40
-    """Most passes over the data of one epoch."""
-    target_kl: float = 0.02
-    """Stop the passes of an epoch when KL(old || new) over its data exceeds this."""
-    max_grad_norm: float = 40.0
-    """Gradient norm clip, applied to each network separately."""
-
-    def check(self) -> None:
-        """Refuse values that cannot work."""
-        positive = ("actor_lr", "critic_lr", "batch_size", "passes", "target_kl", "max_grad_norm")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} must be positive, got {getattr(self, name)!r}")
-        for name in ("gamma", "gae_lambda", "cost_gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise UserError(f"hidden must be a non-empty sequence of positive widths, got {self.hidden!r}")
+    advantage: Tensor
+    """(b,)"""
+    ratio: Tensor
+    """(b,) probability under the new policy over that under the behaviour policy"""
+    kl: Tensor | None
+    """(b,) summed over action dimensions; None where no reference was given"""
 
 
 @dataclass(frozen=True)
-class Minibatch:
-    """Rows of an epoch's data: obs (b, o), action (b, u), logp (b,), advantage (b,), targets (2, b)."""
+class LossGradient:
+    """Derivatives of the mean loss of a minibatch."""
 
-    obs: Tensor
-    action: Tensor
     logp: Tensor
-    advantage: Tensor
-    targets: Tensor
+    """(b,) by each sample's log-probability"""
+    kl: Tensor | None = None
+    """(b,) by each sample's KL(new || reference)"""
 
 
-PolicyGradient = Callable[[Tensor, Tensor, Minibatch], tuple[Tensor, Tensor]]
-"""(mean (b, u), log_std (u,), minibatch) -> gradients of the minibatch loss on mean (b, u) and log_std (u,)."""
+PolicyLoss = Callable[[Sample], LossGradient]
 
 
 class FlatAdam:
     """Adam (Kingma & Ba 2015, betas 0.9 and 0.999, eps 1e-8) on rows of a parameter buffer, one step size a row."""
 
     def __init__(self, params: Tensor, grads: Tensor, lr: Sequence[float]) -> None:
-        """`params` and `grads` `(k, p)` are views into the networks' buffers; `lr` has length k."""
+        """`params` and `grads` `(r, p)` are views into the networks' buffers; `lr` has length r."""
         self.params, self.grads = params, grads
         self.lr = torch.tensor(lr, dtype=params.dtype).unsqueeze(1).to(params.device)
         self.mean = torch.zeros_like(params)
@@ -107,9 +77,9 @@ class FlatAdam:
         self.nstep = int(state["nstep"])
 
 
-def clip_rows(grads: Tensor, max_norm: float) -> None:
-    """Scale each row of `(k, p)` down to norm `max_norm` in place: one clip per network (not SafePO's joint one)."""
-    norm = torch.linalg.vector_norm(grads, dim=1, keepdim=True)
+def clip_rows(grads: Tensor, max_norm: float, joint: bool = False) -> None:
+    """Scale each row of `(r, p)`, or with `joint` all rows together, down to norm `max_norm` in place."""
+    norm = torch.linalg.vector_norm(grads, dim=None if joint else 1, keepdim=True)
     grads.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
 
 
@@ -126,75 +96,134 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-class FirstOrderUpdate:
-    """Fits the networks to one epoch of data; holds the optimiser and the shuffling stream."""
+class Fitter:
+    """Fits rows of the networks to one epoch of data by minibatch descent; holds their optimiser.
 
-    def __init__(self, settings: FirstOrderSettings, net: ActorCritic, generator: torch.Generator) -> None:
-        self.settings, self.net, self.generator = settings, net, generator
-        self.optimiser = FlatAdam(net.params, net.grads, (settings.actor_lr, settings.critic_lr, settings.critic_lr))
-        decay = torch.zeros(3, 1, device=net.device)
+    `rows` is `ALL` (actor and critics), `CRITICS` or `ACTOR_ONLY`.
+    """
+
+    def __init__(
+        self,
+        settings: OnPolicySettings,
+        net: ActorCritic,
+        generator: torch.Generator,
+        rows: slice = ALL,
+        group: Group = ALONE,
+    ) -> None:
+        self.settings, self.net, self.generator, self.rows, self.group = settings, net, generator, rows, group
+        lr = torch.full((len(net.params),), settings.critic_lr)
+        if rows is not CRITICS:
+            assert isinstance(settings, FirstOrderSettings)
+            lr[ACTOR] = settings.actor_lr
+        self.optimiser = FlatAdam(net.params[rows], net.grads[rows], lr[rows].tolist())
+        self._has_actor, self._has_critics = rows is not CRITICS, rows is not ACTOR_ONLY
+        decay = torch.zeros(len(net.params), 1, device=net.device)
         decay[CRITICS] = 2 * settings.critic_l2
-        self.decay = decay
+        self.decay = decay[rows]
 
     @torch.no_grad()
-    def run(self, batch: Batch, advantage: Tensor, policy_gradient: PolicyGradient) -> dict[str, float]:
-        """Descend the policy loss given by `policy_gradient` and both value losses.
+    def run(
+        self, batch: Batch, advantage: Tensor, loss: PolicyLoss, reference: Params | None = None, kl_from: str = "old"
+    ) -> dict[str, float]:
+        """Descend `loss`, and the value losses if the critics are among the rows; return `kl`, `passes`, `lr`.
 
-        `advantage` `(N,)` is what the policy loss uses. The KL test follows each full pass, on all data, without
-        slack or rollback; the critics stop together with the actor.
+        `advantage (N,)` is what the loss uses, `reference` the policy its KL refers to. The KL test, KL(old || new) or
+        with `kl_from="reference"` KL(reference || new), follows each full pass, on all data, without slack or rollback;
+        the critics stop together with the actor.
         """
         cfg, net = self.settings, self.net
+        assert isinstance(cfg, FirstOrderSettings)
         lr = cfg.actor_lr * (1 - batch.progress if cfg.lr_decay else 1.0)
         self.optimiser.lr[ACTOR] = lr
-        old_mean, old_log_std = net.mean(batch.obs), net.log_std.clone()
+        before = net.policy(batch.obs) if kl_from == "old" else reference
+        assert before is not None
+        columns = [batch.obs, batch.action, batch.logp, advantage]
+        columns += [reference.out] if reference is not None else []
         kl, npass = 0.0, 0
         while npass < cfg.passes and kl <= cfg.target_kl:
             with flushed_denormals():
-                for minibatch in self._shuffled(batch, advantage):
-                    self._step(minibatch, policy_gradient)
+                for part, targets, share in self._shuffled(columns, batch.targets):
+                    self._gradient(part, targets, loss, reference)
+                    self._descend(share)
             npass += 1
-            kl = gaussian_kl(old_mean, old_log_std, net.mean(batch.obs), net.log_std).mean().item()
+            kl = net.dist.kl(before, net.policy(batch.obs)).mean().item()
             if not math.isfinite(kl):
                 raise FloatingPointError(
                     f"the policy diverged (KL is {kl} after pass {npass}); lower actor_lr ({cfg.actor_lr}) "
                     f"or check the environment's rewards"
                 )
-        value_loss = ((net.values(batch.obs).T - batch.targets) ** 2).mean(1).tolist()
-        return {
-            "loss/reward_critic": value_loss[0],
-            "loss/cost_critic": value_loss[1],
-            "train/kl": kl,
-            "train/passes": npass,
-            "train/lr": lr,
-            "train/std": net.log_std.exp().mean().item(),
-        }
+        return {"train/kl": kl, "train/passes": npass, "train/lr": lr}
 
-    def _shuffled(self, batch: Batch, advantage: Tensor) -> Iterator[Minibatch]:
-        """One pass: shuffle once by index_select, then cut contiguous slices (the last may be shorter)."""
-        n, size = len(batch.obs), self.settings.batch_size
+    @torch.no_grad()
+    def run_critics(self, batch: Batch) -> None:
+        """Fit the critics alone, `passes` times over the data."""
+        for _ in range(self.settings.passes):
+            with flushed_denormals():
+                for (obs,), targets, share in self._shuffled([batch.obs], batch.targets):
+                    acts = self.net.forward(obs, CRITICS)
+                    grad_out = torch.zeros_like(acts[-1])
+                    grad_out[:, :, 0] = (acts[-1][:, :, 0] - targets).mul_(2 / len(obs))
+                    self.net.backward(acts, grad_out, CRITICS)
+                    self._descend(share)
+
+    def _shuffled(
+        self, columns: Sequence[Tensor], targets: Tensor
+    ) -> Iterator[tuple[tuple[Tensor, ...], Tensor, float]]:
+        """One pass: shuffle once by index_select, then cut contiguous slices (the last may be shorter).
+
+        Yields this process's part of each minibatch and the share of the minibatch that it is.
+        """
+        n, size = len(columns[0]), self.settings.batch_size
         order = torch.randperm(n, generator=self.generator).to(self.net.device)
-        columns = [x[order] for x in (batch.obs, batch.action, batch.logp, advantage)]
-        parts = [x.split(size) for x in columns] + [batch.targets[:, order].split(size, dim=1)]
-        for obs, action, logp, adv, targets in zip(*parts, strict=True):
-            yield Minibatch(obs, action, logp, adv, targets)
+        parts = [x[order].split(size) for x in columns]
+        for part, goal in zip(zip(*parts, strict=True), targets[:, order].split(size, dim=1), strict=True):
+            if self.group.size == 1:
+                yield part, goal, 1.0
+            else:
+                rows = self.group.share(len(part[0]))
+                yield tuple(x[rows] for x in part), goal[:, rows], (rows.stop - rows.start) / len(part[0])
 
-    def _step(self, mb: Minibatch, policy_gradient: PolicyGradient) -> None:
-        """One gradient step on all three networks."""
-        net = self.net
-        acts = net.forward(mb.obs)
+    def _gradient(self, part: tuple[Tensor, ...], targets: Tensor, loss: PolicyLoss, reference: Params | None) -> None:
+        """Write the gradients of the actor and, if they are among the rows, the critics."""
+        net, dist = self.net, self.net.dist
+        obs, action, old_logp, advantage = part[:4]
+        acts = net.forward(obs, self.rows)
         out = acts[-1]
+        params = Params(out[ACTOR], net.free)
+        near = Params(part[4], reference.free) if reference is not None else None
+        ratio = (dist.logp(params, action) - old_logp).exp_()
+        gradient = loss(Sample(advantage, ratio, None if near is None else dist.kl(params, near)))
+        on_policy = dist.logp_backward(params, action, gradient.logp)
+        if gradient.kl is not None:
+            assert near is not None
+            more = dist.kl_backward(params, near, gradient.kl)
+            on_policy = Params(on_policy.out + more.out, on_policy.free + more.free)
         grad_out = torch.zeros_like(out)
-        grad_out[ACTOR], grad_log_std = policy_gradient(out[ACTOR], net.log_std, mb)
-        grad_out[CRITICS, :, 0] = (out[CRITICS, :, 0] - mb.targets).mul_(2 / len(mb.obs))
-        net.backward(acts, grad_out)
-        net.log_std_grad.copy_(grad_log_std)
-        net.grads.addcmul_(net.params, self.decay)
-        clip_rows(net.grads, self.settings.max_grad_norm)
-        self.optimiser.step()
+        grad_out[ACTOR] = on_policy.out
+        if self._has_critics:
+            grad_out[CRITICS, :, 0] = (out[CRITICS, :, 0] - targets).mul_(2 / len(obs))
+        net.backward(acts, grad_out, self.rows)
+        net.free_grad.copy_(on_policy.free)
+
+    def _descend(self, share: float) -> None:
+        """Sum the gradients of all processes, add weight decay, clip, and step."""
+        optimiser = self.optimiser
+        if self.group.size > 1:
+            # The means over an empty part are NaN; it has no say.
+            optimiser.grads.nan_to_num_(0.0).mul_(share) if share == 0 else optimiser.grads.mul_(share)
+            self.group.sum_(optimiser.grads)
+        optimiser.grads.addcmul_(optimiser.params, self.decay)
+        clip_rows(optimiser.grads, self.settings.max_grad_norm, self.settings.clip_mode == "joint")
+        optimiser.step()
 
     def state_dict(self) -> dict:
-        return {"optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}
+        return self.optimiser.state_dict()
 
     def load_state_dict(self, state: dict) -> None:
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
+        self.optimiser.load_state_dict(state)
+
+
+def value_losses(net: ActorCritic, batch: Batch) -> dict[str, float]:
+    """Mean squared errors of the critics over an epoch's data; those of several costs are averaged."""
+    loss = ((net.values(batch.obs).T - batch.targets) ** 2).mean(1).tolist()
+    return {"loss/reward_critic": loss[0], "loss/cost_critic": sum(loss[1:]) / len(loss[1:])}

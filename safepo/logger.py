@@ -105,17 +105,21 @@ def check_wandb() -> None:
 
 
 class ConsoleWriter:
-    """A live table and progress bar on a terminal; one line per epoch elsewhere."""
+    """A live table and progress bar on a terminal; one line per epoch elsewhere; nothing if not `shown`."""
 
-    def __init__(self, title: str, total_steps: int, done_steps: int, cost_limit: float) -> None:
+    def __init__(
+        self, title: str, total_steps: int, done_steps: int, cost_limit: float | str, shown: bool = True
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self.title, self.total, self.limit = title, total_steps, cost_limit
         self.start_time, self.start_step, self.rate = time.monotonic(), done_steps, 0.0
-        self.console = Console()
+        self.console = Console(quiet=not shown)
         self.step, self.metrics = done_steps, dict[str, float]()
         self.live: Live | None = None
+        if not shown:
+            return
         if self.console.is_terminal:
             self.live = Live(console=self.console, refresh_per_second=2, get_renderable=self._table, transient=False)
             self.live.start()
@@ -166,7 +170,7 @@ class ConsoleWriter:
             table.add_column(justify="right", min_width=10)
         items = [(k, _format(v)) for k, v in self.metrics.items()]
         if "ep/cost" in self.metrics:
-            items.append(("cost limit", _format(self.limit)))
+            items.append(("cost limit", show_limit(self.limit)))
         half = (len(items) + 1) // 2
         for i in range(half):
             right = items[half + i] if half + i < len(items) else ("", "")
@@ -177,3 +181,8 @@ class ConsoleWriter:
 
 def _format(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def show_limit(limit: float | str) -> str:
+    """A cost limit, or several by name, as text."""
+    return limit if isinstance(limit, str) else f"{limit:g}"

@@ -1,13 +1,13 @@
-"""Actor, reward critic and cost critic as one stack of three tanh MLPs.
+"""Actor, reward critic and cost critics as one stack of tanh MLPs.
 
-The three networks share nothing but their shape, so they are held as rows of one `(3, p)` buffer and
-evaluated together with batched matrix products: row 0 is the actor (its last entries are `log_std`), row 1
-the reward critic, row 2 the cost critic. Gradient norms, clipping and Adam act per row, i.e. per network, and
-cost a handful of kernel launches instead of dozens. Outputs are padded to the action dimension; the padding
-weights of the critics start at 0, receive no gradient and stay 0.
+The networks share nothing but their shape, so they are held as rows of one `(2 + k, p)` buffer and evaluated
+together with batched matrix products: row 0 is the actor (its last entries are the distribution's free parameters,
+such as `log_std`), row 1 the reward critic, row 2 and the following the critics of the k costs. Gradient norms,
+clipping and Adam act per row, i.e. per network, and cost a handful of kernel launches instead of dozens. Outputs are
+padded to the actor's; the padding weights of the critics start at 0, receive no gradient and stay 0.
 
-    net = ActorCritic(nobs=60, nact=2, hidden=(64, 64), device="cpu", generator=torch.Generator())
-    action, logp, values = net.act(obs, noise)          # (b, 2), (b,), (b, 2)
+    net = ActorCritic(nobs=60, dist=Gaussian(2), hidden=(64, 64), device="cpu", generator=torch.Generator())
+    action, logp, values = net.act(obs, noise)          # (b, 2), (b,), (b, 1 + k)
 
 `backward` is written out by hand: with 64 wide layers and minibatches of 64, autograd's bookkeeping costs
 several times the arithmetic. `ActorCritic.forward` works on any `(k, p)` buffer, also one that requires
@@ -25,25 +25,33 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from safepo.distributions import Distribution, Params
+
 ACTOR, REWARD_CRITIC, COST_CRITIC = range(3)
-ALL = slice(0, 3)
+"""Rows; the first cost's critic stands for those of further costs behind it."""
+ALL = slice(0, None)
 ACTOR_ONLY = slice(0, 1)
-CRITICS = slice(1, 3)
-LOG_2PI = math.log(2 * math.pi)
+CRITICS = slice(1, None)
 
 
 class ActorCritic:
-    """Diagonal Gaussian policy with state-independent spread, and two critics."""
+    """A policy, the critic of the reward and one critic for each cost."""
 
     def __init__(
-        self, nobs: int, nact: int, hidden: Sequence[int], device: str | torch.device, generator: torch.Generator
+        self,
+        nobs: int,
+        dist: Distribution,
+        hidden: Sequence[int],
+        device: str | torch.device,
+        generator: torch.Generator,
+        ncost: int = 1,
     ) -> None:
-        """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with `log_std` 0; drawn on the CPU."""
-        self.nobs, self.nact, self.hidden = nobs, nact, tuple(hidden)
-        sizes = (nobs, *self.hidden, nact)
+        """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with free parameters 0; drawn on the CPU."""
+        self.nobs, self.dist, self.hidden, self.ncost = nobs, dist, tuple(hidden), ncost
+        sizes = (nobs, *self.hidden, dist.nout)
         self._shapes = list(pairwise(sizes))
-        nparam = sum(i * o + o for i, o in self._shapes) + nact
-        params = torch.zeros(3, nparam)
+        self._nmlp = sum(i * o + o for i, o in self._shapes)
+        params = torch.zeros(2 + ncost, self._nmlp + dist.nfree)
         for weight, bias in self.split(params):
             bound = 1 / math.sqrt(weight.shape[1])
             weight.uniform_(-bound, bound, generator=generator)
@@ -55,8 +63,8 @@ class ActorCritic:
         self.grads = torch.zeros_like(self.params)
         self.layers = self.split(self.params)
         self.grad_layers = self.split(self.grads)
-        self.log_std = self.params[ACTOR, -nact:]
-        self.log_std_grad = self.grads[ACTOR, -nact:]
+        self.free = self.params[ACTOR, self._nmlp :]
+        self.free_grad = self.grads[ACTOR, self._nmlp :]
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +83,7 @@ class ActorCritic:
     def forward(
         self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None
     ) -> list[Tensor]:
-        """Return input, hidden activations and output `(k, b, nact)` of the networks `rows` for obs `(b, nobs)`."""
+        """Return input, hidden activations and output `(r, b, nout)` of the networks `rows` for obs `(b, nobs)`."""
         layers = pick(self.layers if layers is None else layers, rows)
         acts = [obs.expand(len(layers[0][0]), *obs.shape)]
         for weight, bias in layers[:-1]:
@@ -85,9 +93,9 @@ class ActorCritic:
         return acts
 
     def backward(self, acts: list[Tensor], grad_out: Tensor, rows: slice = ALL) -> None:
-        """Write the gradients of weights and biases into `grads[rows]`; `grad_out` is `(k, b, nact)`.
+        """Write the gradients of weights and biases into `grads[rows]`; `grad_out` is `(r, b, nout)`.
 
-        `log_std` does not pass through the MLP: the caller writes `log_std_grad`.
+        Free parameters do not pass through the MLP: the caller writes `free_grad`.
         """
         delta, layers, grad_layers = grad_out, pick(self.layers, rows), pick(self.grad_layers, rows)
         for i in range(len(layers) - 1, -1, -1):
@@ -98,22 +106,35 @@ class ActorCritic:
                 delta = torch.bmm(delta, layers[i][0].mT)
                 delta = torch.ops.aten.tanh_backward(delta, acts[i])
 
-    @torch.no_grad()
-    def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample actions `(b, nact)` with standard normal `noise`; also log-probs `(b,)` and values `(b, 2)`."""
-        out = self.forward(obs)[-1]
-        action = out[ACTOR] + self.log_std.exp() * noise
-        logp = -0.5 * (noise * noise).sum(1) - self.log_std.sum() - 0.5 * self.nact * LOG_2PI
-        return action, logp, out[CRITICS, :, 0].T
+    def forward_mode(self, acts: list[Tensor], direction: Tensor) -> Tensor:
+        """Return the derivative `(b, nout)` of the actor's output along `direction (p,)`, at activations `acts`."""
+        tangent: Tensor | None = None
+        layers, along = pick(self.layers, ACTOR_ONLY), self.split(direction.unsqueeze(0))
+        for i, ((weight, _), (dweight, dbias)) in enumerate(zip(layers, along, strict=True)):
+            moved = torch.baddbmm(dbias, acts[i], dweight)
+            if tangent is not None:
+                moved = torch.baddbmm(moved, tangent, weight)
+            tangent = moved if i == len(layers) - 1 else torch.ops.aten.tanh_backward(moved, acts[i + 1])
+        assert tangent is not None
+        return tangent[0]
 
     @torch.no_grad()
-    def mean(self, obs: Tensor) -> Tensor:
-        """Mean actions `(b, nact)` for normalised observations `(b, nobs)`."""
-        return torch.cat([self.forward(part, ACTOR_ONLY)[-1][0] for part in self._parts(obs)])
+    def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample actions `(b, nact)` from the distribution's `noise`; also log-probs `(b,)`, values `(b, 1 + k)`."""
+        out = self.forward(obs)[-1]
+        params = Params(out[ACTOR], self.free)
+        action = self.dist.sample(params, noise)
+        return action, self.dist.logp(params, action), out[CRITICS, :, 0].T
+
+    @torch.no_grad()
+    def policy(self, obs: Tensor) -> Params:
+        """Return the distributions for normalised observations `(b, nobs)`; a copy, training does not change it."""
+        out = torch.cat([self.forward(part, ACTOR_ONLY)[-1][0] for part in self._parts(obs)])
+        return Params(out, self.free.clone())
 
     @torch.no_grad()
     def values(self, obs: Tensor) -> Tensor:
-        """Reward and cost values `(b, 2)` for normalised observations `(b, nobs)`."""
+        """Reward and cost values `(b, 1 + k)` for normalised observations `(b, nobs)`."""
         return torch.cat([self.forward(part, CRITICS)[-1][:, :, 0].T for part in self._parts(obs)])
 
     def _parts(self, obs: Tensor) -> tuple[Tensor, ...]:
@@ -138,23 +159,3 @@ def _tanh_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     The result is within 2e-7 of `torch.tanh`.
     """
     return torch.baddbmm(bias, x, weight, beta=2, alpha=2).sigmoid().mul(2).sub(1)
-
-
-def gaussian_logp(action: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities `(b,)` of actions `(b, u)` and the standardised residuals `z = (a - mean) / std`."""
-    z = (action - mean) * (-log_std).exp()
-    logp = (z * z).sum(1).mul_(-0.5).sub_(log_std.sum() + 0.5 * action.shape[1] * LOG_2PI)
-    return logp, z
-
-
-def gaussian_logp_backward(z: Tensor, log_std: Tensor, grad_logp: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients on mean `(b, u)` and log_std `(u,)`: d logp/d mean = z/std, d logp/d log_std = z^2 - 1."""
-    weight = grad_logp.unsqueeze(1)
-    return z * weight * (-log_std).exp(), ((z * z - 1) * weight).sum(0)
-
-
-def gaussian_kl(mean: Tensor, log_std: Tensor, new_mean: Tensor, new_log_std: Tensor) -> Tensor:
-    """KL(old || new) `(b,)` of diagonal Gaussians, summed over action dimensions."""
-    ratio = (2 * (log_std - new_log_std)).exp()
-    shift = (mean - new_mean) ** 2 * (-2 * new_log_std).exp()
-    return 0.5 * (ratio + shift - 1 - 2 * (log_std - new_log_std)).sum(1)

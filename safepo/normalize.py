@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+EPSILON = 1e-8
+"""Added to the variance."""
+
 
 class ObsNormalizer:
     """Normalises `(n, o)` observations to `(x - mean) / sqrt(var + 1e-8)`, unclipped, as float32.
@@ -31,7 +34,7 @@ class ObsNormalizer:
         self.count = total
 
     def __call__(self, obs: NDArray[np.floating]) -> NDArray[np.float32]:
-        return ((obs - self.mean) / np.sqrt(self.var + 1e-8)).astype(np.float32)
+        return ((obs - self.mean) / np.sqrt(self.var + EPSILON)).astype(np.float32)
 
     def copy(self) -> ObsNormalizer:
         """Return an independent copy (frozen statistics for evaluation)."""

@@ -95,7 +95,8 @@ def read_curves(runs: list[Path]) -> tuple[list[Curve], set[float], set[str]]:
                 },
             )
         )
-    return curves, {config["run"]["cost_limit"] for config in configs}, envs
+    limits = {config["run"]["cost_limit"] for config in configs}
+    return curves, {limit for limit in limits if not isinstance(limit, str)}, envs
 
 
 def read_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from safepo import checkpoint
-from safepo.envs import VectorEnv, action_map
+from safepo.envs import ActionMap, VectorEnv
 from safepo.errors import UserError
 from safepo.networks import ActorCritic
 from safepo.normalize import ObsNormalizer
@@ -25,7 +25,7 @@ class Policy:
 
     def __init__(self, net: ActorCritic, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0) -> None:
         self.net, self.normalizer, self.env = net, normalizer, env
-        self._middle, self._half = action_map(np.asarray(env["action_low"]), np.asarray(env["action_high"]))
+        self._action = ActionMap.from_dict(env["action"])
         self._noise = torch.Generator().manual_seed(seed)
 
     @classmethod
@@ -37,7 +37,8 @@ class Policy:
     def from_state(cls, state: dict[str, Any], device: str = "cpu") -> Policy:
         """Build from a loaded checkpoint."""
         env, hidden = state["env"], state["config"]["settings"]["hidden"]
-        net = ActorCritic(env["nobs"], env["nact"], hidden, device, torch.Generator())
+        dist, nrow = ActionMap.from_dict(env["action"]).distribution(), len(state["algorithm"]["net"]["params"])
+        net = ActorCritic(env["nobs"], dist, hidden, device, torch.Generator(), nrow - 2)
         net.load_state_dict(state["algorithm"]["net"])
         normalizer = ObsNormalizer(env["nobs"])
         normalizer.load_state_dict(state["collector"]["normalizer"])
@@ -58,12 +59,12 @@ class Policy:
         if obs.ndim not in (1, 2) or obs.shape[-1] != nobs:
             raise ValueError(f"obs must have shape ({nobs},) or (b, {nobs}), got {obs.shape}")
         normalized = torch.from_numpy(self.normalizer(np.atleast_2d(obs))).to(self.net.device)
+        dist, params = self.net.dist, self.net.policy(normalized)
         if deterministic:
-            action = self.net.mean(normalized)
+            action = dist.mode(params)
         else:
-            noise = torch.randn(len(normalized), self.net.nact, generator=self._noise)
-            action = self.net.act(normalized, noise.to(self.net.device))[0]
-        result = self._middle + self._half * action.cpu().numpy().astype(np.float64)
+            action = dist.sample(params, dist.noise(len(normalized), self._noise).to(self.net.device))
+        result = self._action(action.cpu().numpy().astype(np.float64))
         return result[0] if obs.ndim == 1 else result
 
 
@@ -72,7 +73,7 @@ class RandomPolicy:
 
     def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
         self.env = env
-        self._middle, self._half = action_map(np.asarray(env["action_low"]), np.asarray(env["action_high"]))
+        self._action = ActionMap.from_dict(env["action"])
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -84,8 +85,7 @@ class RandomPolicy:
 
     def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
         """Actions for `obs` `(o,)` or `(b, o)`; `deterministic` has no meaning here."""
-        shape = (*np.asarray(obs).shape[:-1], len(self._half))
-        return self._middle + self._half * self._rng.uniform(-1, 1, shape)
+        return self._action(self._action.random(self._rng, np.asarray(obs).shape[:-1]))
 
 
 def describe(env: VectorEnv) -> dict[str, Any]:
@@ -93,20 +93,19 @@ def describe(env: VectorEnv) -> dict[str, Any]:
     return {
         "id": env.id,
         "nobs": env.nobs,
-        "nact": env.nact,
-        "action_low": env.action_low,
-        "action_high": env.action_high,
+        "action": env.action.to_dict(),
     }
 
 
-def check_env(saved: dict[str, Any], env: VectorEnv) -> None:
-    """Refuse an environment that differs from the one in a checkpoint, naming both."""
+def check_env(saved: dict[str, Any], env: VectorEnv, same_id: bool = False) -> None:
+    """Refuse an environment whose spaces, or with `same_id` whose id, differ from those in a checkpoint; names both."""
     here = describe(env)
-    same = all(np.array_equal(saved[key], here[key]) for key in here)
-    if not same:
+    same = saved["nobs"] == here["nobs"] and (saved["id"] == here["id"] or not same_id)
+    if not same or any(not np.array_equal(saved["action"][key], here["action"][key]) for key in here["action"]):
         raise UserError(f"the checkpoint was trained on {_sentence(saved)}; it does not fit {_sentence(here)}")
 
 
 def _sentence(env: dict[str, Any]) -> str:
-    low, high = np.asarray(env["action_low"]), np.asarray(env["action_high"])
-    return f"{env['id']} (observation ({env['nobs']},), action ({env['nact']},) in [{low.min():g}, {high.max():g}])"
+    action = ActionMap.from_dict(env["action"])
+    span = f"action ({len(action.low)},) in [{action.low.min():g}, {action.high.max():g}]"
+    return f"{env['id']} (observation ({env['nobs']},), {span})"

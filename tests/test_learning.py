@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from safepo.envs import VectorEnv
-from safepo.evaluate import evaluate
+from safepo.evaluation import evaluate
 from safepo.policy import Policy, RandomPolicy, describe
-from safepo.train import train
+from safepo.trainer import train
 
 pytestmark = pytest.mark.slow
 

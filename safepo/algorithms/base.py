@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from safepo.algorithms.settings import OnPolicySettings
+from safepo.distributions import Distribution
+from safepo.errors import UserError
+from safepo.multiplier import AdamMultiplier, PIDMultiplier
 from safepo.networks import ActorCritic
+from safepo.parallel import ALONE, Group
 from safepo.rollout import Batch
-
-
-class OnPolicySettings(Protocol):
-    """Settings that the training loop itself reads."""
-
-    @property
-    def gamma(self) -> float: ...
-    @property
-    def gae_lambda(self) -> float: ...
-    @property
-    def cost_gae_lambda(self) -> float: ...
-    @property
-    def hidden(self) -> tuple[int, ...]: ...
-    def check(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Sizes and limit of the constrained problem."""
+    """Sizes and limits of the constrained problem."""
 
     nobs: int
-    nact: int
-    cost_limit: float
+    dist: Distribution
+    cost_limits: dict[str, float]
+    """Limits on mean undiscounted episode costs by name; `cost` is the step cost itself."""
     device: str
+    group: Group = ALONE
+    """The processes that share the training."""
 
 
 S = TypeVar("S", bound=OnPolicySettings)
@@ -43,28 +40,58 @@ class Algorithm(ABC, Generic[S]):
     """Networks plus an update rule.
 
     A subclass implements `setup` (optimisers, multiplier) and `update`; the training loop collects the data,
-    estimates advantages, logs the returned metrics and saves `state_dict`. Class attribute `settings` is the
-    algorithm's frozen dataclass.
+    estimates advantages, logs the returned metrics and saves `state_dict`. `settings` is the algorithm's frozen
+    dataclass. `parts` names attributes with a `state_dict` of their own.
     """
 
+    scalar: ClassVar[bool] = False
+    """True for methods that can only hold one cost limit."""
+    parts: tuple[str, ...] = ()
+
     def __init__(self, settings: S, problem: Problem, init_seed: int, shuffle_seed: int) -> None:
-        self.settings = settings
-        self.cost_limit = problem.cost_limit
+        self.settings, self.group = settings, problem.group
+        self.cost_names = tuple(problem.cost_limits)
+        if self.scalar and len(self.cost_names) > 1:
+            names = ", ".join(self.cost_names)
+            raise UserError(
+                f"{type(self).__name__} holds one cost limit, got {len(self.cost_names)} ({names}); limit one of them, "
+                "or use an algorithm with multipliers, such as ppo_lag"
+            )
+        self.cost_limit: NDArray[np.float64] = np.array(list(problem.cost_limits.values()))
         init = torch.Generator().manual_seed(init_seed)
-        self.net = ActorCritic(problem.nobs, problem.nact, settings.hidden, problem.device, init)
+        ncost = len(self.cost_names)
+        self.net = ActorCritic(problem.nobs, problem.dist, settings.hidden, problem.device, init, ncost)
         self.shuffle_generator = torch.Generator().manual_seed(shuffle_seed)
         self.setup()
 
     def setup(self) -> None:
-        """Create what the update needs besides the networks."""
+        """Create what the update needs besides the networks, and name it in `parts`."""
 
     @abstractmethod
     def update(self, batch: Batch) -> dict[str, float]:
         """Improve the policy with one epoch of data; return metrics to log."""
 
     def state_dict(self) -> dict:
-        """Everything that changes during training, as tensors and primitives."""
-        return {"net": self.net.state_dict()}
+        """Everything that changes during training, as tensors, arrays and primitives."""
+        own = {name: getattr(self, name).state_dict() for name in self.parts}
+        return {"net": self.net.state_dict(), "shuffle": self.shuffle_generator.get_state(), **own}
 
     def load_state_dict(self, state: dict) -> None:
         self.net.load_state_dict(state["net"])
+        self.shuffle_generator.set_state(state["shuffle"])
+        for name in self.parts:
+            getattr(self, name).load_state_dict(state[name])
+
+
+def lagrangian_advantage(batch: Batch, multipliers: NDArray[np.float64]) -> Tensor:
+    """`(Ar - sum_j m_j Ac_j) / (1 + sum_j m_j)` `(N,)`, not normalised again."""
+    weights = torch.tensor(multipliers, dtype=batch.reward_advantage.dtype, device=batch.reward_advantage.device)
+    return (batch.reward_advantage - weights @ batch.cost_advantage) / (1 + float(multipliers.sum()))
+
+
+def multiplier_metrics(multiplier: AdamMultiplier | PIDMultiplier, names: tuple[str, ...]) -> dict[str, float]:
+    """`train/multiplier`, or with several limits `train/multiplier/<name>` for each."""
+    if len(names) == 1:
+        return {"train/multiplier": float(multiplier.values[0])}
+    shown = (name.removeprefix("cost_") for name in names)
+    return {f"train/multiplier/{name}": float(v) for name, v in zip(shown, multiplier.values, strict=True)}

@@ -2,10 +2,10 @@
 
 Schulman et al. 2017, arXiv:1707.06347: `L = -mean(min(rho A, clip(rho, 1 - c, 1 + c) A))`.
 
-Differs from the paper in: early stop of the passes by KL; no entropy bonus; no shared value term; observations are
-normalised by running statistics; actor step size decays linearly to 0.
-Differs from SafePO in: gradients are clipped per network, not over actor and critics together; the critics see the
-*normalised* final observation when they bootstrap a truncated episode.
+Differs from the paper in: the passes stop early by KL; no entropy bonus; actor and critics share neither layers nor
+loss; observations are normalised by running statistics; the actor's step size decays linearly to 0.
+Differs from SafePO in: gradients are clipped per network, not over actor and critics together (`clip_mode`); the
+critics see the *normalised* final observation when they bootstrap a truncated episode.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from safepo.algorithms.base import Algorithm
+from safepo.algorithms.settings import FirstOrderSettings
 from safepo.errors import UserError
-from safepo.first_order import FirstOrderSettings, FirstOrderUpdate, Minibatch
-from safepo.networks import gaussian_logp, gaussian_logp_backward
+from safepo.first_order import Fitter, LossGradient, Sample, value_losses
 from safepo.rollout import Batch
 
 
@@ -30,7 +30,6 @@ class PPOSettings(FirstOrderSettings):
     """The ratio of new to old probability is clipped to [1 - clip, 1 + clip]."""
 
     def check(self) -> None:
-        """Refuse values that cannot work."""
         super().check()
         if not 0 < self.clip < 1:
             raise UserError(f"clip must lie in (0, 1), got {self.clip!r}")
@@ -39,8 +38,10 @@ class PPOSettings(FirstOrderSettings):
 class PPO(Algorithm[PPOSettings]):
     """Clipped surrogate on the reward advantage."""
 
+    parts: tuple[str, ...] = ("fitter",)
+
     def setup(self) -> None:
-        self.first_order = FirstOrderUpdate(self.settings, self.net, self.shuffle_generator)
+        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, group=self.group)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Fit actor and critics to one epoch of data."""
@@ -48,28 +49,19 @@ class PPO(Algorithm[PPOSettings]):
 
     def fit(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
         """Run the passes on `advantage` `(N,)`; `loss/policy` is the surrogate on all data after the last pass."""
-        metrics = self.first_order.run(batch, advantage, self.policy_gradient)
-        logp, _ = gaussian_logp(batch.action, self.net.mean(batch.obs), self.net.log_std)
-        loss = clipped_loss((logp - batch.logp).exp(), advantage, self.settings.clip)
-        return {"loss/policy": loss.item(), **metrics}
+        metrics = self.fitter.run(batch, advantage, self.loss)
+        policy = self.net.policy(batch.obs)
+        ratio = (self.net.dist.logp(policy, batch.action) - batch.logp).exp()
+        surrogate = clipped_loss(ratio, advantage, self.settings.clip)
+        spread = self.net.dist.spread(policy)
+        return {"loss/policy": surrogate.item(), **value_losses(self.net, batch), **metrics, "train/std": spread}
 
-    def policy_gradient(self, mean: Tensor, log_std: Tensor, mb: Minibatch) -> tuple[Tensor, Tensor]:
-        """Gradient of `clipped_loss` on mean `(b, u)` and log_std `(u,)`.
-
-        d rho / d logp = rho; a sample whose ratio is clipped in the direction of its advantage contributes nothing.
-        """
-        logp, z = gaussian_logp(mb.action, mean, log_std)
-        ratio = (logp - mb.logp).exp_()
-        clipped = (ratio - 1) * mb.advantage.sign() > self.settings.clip
-        weight = (ratio * mb.advantage).masked_fill_(clipped, 0.0).mul_(-1 / len(ratio))
-        return gaussian_logp_backward(z, log_std, weight)
-
-    def state_dict(self) -> dict:
-        return {**super().state_dict(), "first_order": self.first_order.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        super().load_state_dict(state)
-        self.first_order.load_state_dict(state["first_order"])
+    def loss(self, sample: Sample) -> LossGradient:
+        """Derivative of `clipped_loss`: d rho / d logp = rho, and nothing from samples clipped towards their
+        advantage."""
+        ratio, advantage = sample.ratio, sample.advantage
+        clipped = (ratio - 1) * advantage.sign() > self.settings.clip
+        return LossGradient((ratio * advantage).masked_fill_(clipped, 0.0).mul_(-1 / len(ratio)))
 
 
 def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tests.safepo.toy  # noqa: F401  (registers the toys)
-from safepo.train import train
+from safepo.trainer import train
 
 SMALL: dict[str, Any] = {
     "env_id": "ToySpeed-v0",
@@ -31,3 +32,11 @@ def small(tmp_path: Path) -> Callable[..., Path]:
         return train(algorithm, **{**SMALL, "log_dir": str(tmp_path / "runs"), **overrides})
 
     return run
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Networks in double precision: comparisons with autograd become sharp."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

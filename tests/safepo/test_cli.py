@@ -50,8 +50,8 @@ def test_precedence_default_preset_file_command_line(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text("steps_per_epoch = 3e3\nclip = 0.3\n[ppo_lag]\nclip = 0.1\n[ppo]\nclip = 0.4\n")
     args = ["--preset", "quick", "--config", str(file), "--num-envs", "2"]
-    config, preset = cli.parse_train("ppo_lag", args)
-    assert preset == "quick"
+    config, preset, tuned = cli.parse_train("ppo_lag", args)
+    assert preset == "quick" and tuned
     assert config.run.seed == 0, "default"
     assert config.run.total_steps == PRESETS["quick"]["total_steps"], "preset over default"
     assert config.run.steps_per_epoch == 3000, "file over preset"
@@ -69,7 +69,7 @@ def test_defaults_are_those_of_the_dataclasses(algorithm: str, preset: str | Non
 
 
 def test_whole_numbers_in_float_notation() -> None:
-    config, _ = cli.parse_train("ppo", ["--total-steps", "1e6", "--steps_per_epoch=2e4", "--gamma", "0.9"])
+    config, *_ = cli.parse_train("ppo", ["--total-steps", "1e6", "--steps_per_epoch=2e4", "--gamma", "0.9"])
     assert config.run.total_steps == 1_000_000 and config.run.steps_per_epoch == 20_000
     assert config.settings.gamma == 0.9
 

@@ -9,10 +9,10 @@ import pytest
 
 from safepo.envs import VectorEnv
 from safepo.errors import UserError
-from safepo.train import train
+from safepo.trainer import train
 from safepo.video import make_rendered
 
-MODULE = '''
+MODULE = """
 import gymnasium, numpy as np
 class Drift(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-10, 10, (2,))
@@ -24,7 +24,7 @@ class Drift(gymnasium.Env):
         assert self.action_space.contains(action), action
         return np.zeros(2, np.float32), 0.0, False, False, {}
 gymnasium.register("%s", Drift, max_episode_steps=5)
-'''
+"""
 
 
 @pytest.fixture

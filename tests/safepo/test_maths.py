@@ -1,43 +1,23 @@
-"""Advantages, normaliser, multiplier, optimiser and hand-written gradients against hand-worked or slow references."""
+"""Advantages, normaliser, optimiser, networks and minibatches against hand-worked or slow references."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from safepo.advantages import gae
-from safepo.algorithms.base import Problem
-from safepo.algorithms.ppo import PPO, PPOSettings, clipped_loss
-from safepo.algorithms.ppo_lag import PPOLag, PPOLagSettings, lagrangian_advantage
-from safepo.first_order import FirstOrderSettings, FirstOrderUpdate, FlatAdam, Minibatch, clip_rows
-from safepo.multiplier import AdamMultiplier
-from safepo.networks import ACTOR, COST_CRITIC, CRITICS, REWARD_CRITIC, ActorCritic, gaussian_kl, gaussian_logp
+from safepo.algorithms.pg import policy_gradient
+from safepo.algorithms.settings import FirstOrderSettings
+from safepo.distributions import Categorical, Distribution, Gaussian
+from safepo.first_order import Fitter, FlatAdam, clip_rows
+from safepo.networks import ACTOR, COST_CRITIC, CRITICS, REWARD_CRITIC, ActorCritic
 from safepo.normalize import ObsNormalizer
-from safepo.rollout import Batch, EpisodeStats
-
-
-def make_net(nobs: int = 5, nact: int = 2, hidden: tuple[int, ...] = (8, 6)) -> ActorCritic:
-    return ActorCritic(nobs, nact, hidden, "cpu", torch.Generator().manual_seed(0))
-
-
-def make_batch(net: ActorCritic, n: int = 100, episode_cost: float = 30.0, **fields: object) -> Batch:
-    g = torch.Generator().manual_seed(1)
-    obs = torch.randn(n, net.nobs, generator=g)
-    action, logp, _ = net.act(obs, torch.randn(n, net.nact, generator=g))
-    values = {
-        "obs": obs,
-        "action": action,
-        "logp": logp,
-        "reward_advantage": torch.randn(n, generator=g),
-        "cost_advantage": torch.randn(n, generator=g),
-        "targets": torch.randn(2, n, generator=g),
-        "episode_cost": episode_cost,
-        "progress": 0.0,
-    }
-    return Batch(**{**values, **fields})  # type: ignore[arg-type]
+from safepo.rollout import EpisodeStats
+from tests.safepo.helpers import DISTRIBUTIONS, make_algorithm, make_batch, make_net, plain_mlp, torch_logp
 
 
 def test_gae_terminal_truncated_cut() -> None:
@@ -73,36 +53,6 @@ def test_gae_signals_and_environments_are_independent() -> None:
             np.testing.assert_array_equal(whole[part], alone)
 
 
-def test_multiplier_rises_by_its_step_size_and_stays_at_zero() -> None:
-    rising, falling = AdamMultiplier(0.001, 0.035), AdamMultiplier(0.001, 0.035)
-    for k in range(1, 6):
-        rising.update(35.0, 25.0)
-        falling.update(15.0, 25.0)
-        assert rising.value == pytest.approx(0.001 + 0.035 * k, rel=1e-3)
-        assert falling.value == 0.0
-
-
-def test_multiplier_equals_torch_adam_and_respects_bound() -> None:
-    parameter = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
-    adam, ours = torch.optim.Adam([parameter], lr=0.035), AdamMultiplier(0.5, 0.035)
-    for cost in (30.0, 60.0, 10.0, 28.0):
-        adam.zero_grad()
-        (-parameter * (cost - 25.0)).backward()
-        adam.step()
-        ours.update(cost, 25.0)
-        assert ours.value == pytest.approx(parameter.item(), rel=1e-9)
-    bounded = AdamMultiplier(0.0, 1.0, upper=1.5)
-    for _ in range(5):
-        bounded.update(100.0, 25.0)
-    assert bounded.value == 1.5
-
-
-def test_multiplier_ignores_epochs_before_any_episode() -> None:
-    multiplier = AdamMultiplier(0.2, 0.035)
-    multiplier.update(math.nan, 25.0)
-    assert multiplier.value == 0.2 and multiplier.nstep == 0
-
-
 def test_normalizer_equals_numpy() -> None:
     rng = np.random.default_rng(0)
     data = rng.normal([1.0, -5.0, 0.0], [2.0, 0.1, 1.0], (60, 3))
@@ -132,6 +82,15 @@ def test_clip_is_per_network() -> None:
     torch.testing.assert_close(grads, torch.tensor([[3.0, 4.0], [0.0, 1.0], [24.0, 32.0]]))
 
 
+def test_joint_clip_scales_all_rows_alike() -> None:
+    """Norm sqrt(9 + 16 + 144) = 13, clipped to 6.5."""
+    grads = torch.tensor([[3.0, 4.0], [0.0, 12.0]])
+    clip_rows(grads, 6.5, joint=True)
+    torch.testing.assert_close(grads, torch.tensor([[1.5, 2.0], [0.0, 6.0]]))
+    clip_rows(grads, 100.0, joint=True)
+    torch.testing.assert_close(grads, torch.tensor([[1.5, 2.0], [0.0, 6.0]]))
+
+
 def test_flat_adam_equals_torch() -> None:
     g = torch.Generator().manual_seed(0)
     params = torch.randn(3, 10, generator=g)
@@ -150,137 +109,113 @@ def test_flat_adam_equals_torch() -> None:
         torch.testing.assert_close(row, p.detach(), rtol=1e-5, atol=1e-7)
 
 
-def test_networks_equal_a_plain_mlp() -> None:
-    """The stacked forward is tanh MLPs, and padding of the critics stays 0."""
-    net = make_net()
+@pytest.mark.parametrize("dist", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
+@pytest.mark.parametrize("ncost", [1, 3])
+def test_networks_equal_plain_mlps(dist: Distribution, ncost: int) -> None:
+    """The stacked forward is tanh MLPs, one per row, and padding of the critics is 0."""
+    net = make_net(dist=dist, ncost=ncost)
     obs = torch.randn(7, 5, generator=torch.Generator().manual_seed(3))
-    for row in (ACTOR, REWARD_CRITIC, COST_CRITIC):
-        x = obs
-        for i, (weight, bias) in enumerate(net.layers):
-            x = x @ weight[row] + bias[row]
-            x = x.tanh() if i < len(net.layers) - 1 else x
-        expected = net.mean(obs) if row == ACTOR else net.values(obs)[:, row - 1]
-        torch.testing.assert_close(x if row == ACTOR else x[:, 0], expected, rtol=1e-5, atol=1e-6)
+    for row in range(2 + ncost):
+        expected = net.policy(obs).out if row == ACTOR else net.values(obs)[:, row - 1 : row]
+        plain = plain_mlp(net, net.params[row], obs)[:, : expected.shape[1]]
+        torch.testing.assert_close(plain, expected, rtol=1e-5, atol=1e-6)
+    assert net.values(obs).shape == (7, 1 + ncost) and (REWARD_CRITIC, COST_CRITIC) == (1, 2)
     weight, bias = net.layers[-1]
     assert not weight[CRITICS, :, 1:].any() and not bias[CRITICS, :, 1:].any()
+    assert not net.params[CRITICS, net.params.shape[1] - dist.nfree :].any()
+
+
+def test_networks_of_many_samples_are_evaluated_in_parts() -> None:
+    net = make_net()
+    obs = torch.randn(2500, 5, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(net.values(obs)[1020:1030], net.values(obs[1020:1030]))
+    torch.testing.assert_close(net.policy(obs).out[2040:2060], net.policy(obs[2040:2060]).out)
 
 
 def test_initial_weights_follow_the_linear_default() -> None:
-    net = ActorCritic(60, 2, (64, 64), "cpu", torch.Generator().manual_seed(0))
+    net = ActorCritic(60, Gaussian(2), (64, 64), "cpu", torch.Generator().manual_seed(0))
     bound = 1 / math.sqrt(60)
     weight = net.layers[0][0]
     assert weight.abs().max() <= bound and weight.std() == pytest.approx(bound / math.sqrt(3), rel=0.02)
-    assert not net.log_std.any()
+    assert not net.free.any() and len(net.free) == 2
 
 
-@pytest.mark.parametrize("nact", [1, 3])
-def test_hand_written_gradient_equals_autograd(nact: int) -> None:
-    """PPO loss + both value losses + L2, differentiated by autograd through the same networks."""
-    problem = Problem(nobs=5, nact=nact, cost_limit=25.0, device="cpu")
-    ppo = PPO(PPOSettings(hidden=(8, 6), max_grad_norm=1e9), problem, 0, 1)
-    net, batch = ppo.net, make_batch(ppo.net, 50)
-    net.params[:, :-nact] += 0.1 * torch.randn(
-        3, net.params.shape[1] - nact, generator=torch.Generator().manual_seed(9)
-    )
-    weight, bias = net.layers[-1]
-    weight[CRITICS, :, 1:], bias[CRITICS, :, 1:] = 0, 0
-    net.log_std += 0.3
-    params = net.params.clone().requires_grad_()
-    out = net.forward(batch.obs, layers=net.split(params))[-1]
-    log_std = params[ACTOR, -nact:]
-    logp, _ = gaussian_logp(batch.action, out[ACTOR], log_std)
-    ratio = (logp - batch.logp).exp()
-    assert (ratio > 1.2).any() and (ratio < 0.8).any(), "the test needs clipped samples"
-    loss = clipped_loss(ratio, batch.reward_advantage, 0.2)
-    loss = loss + ((out[CRITICS, :, 0] - batch.targets) ** 2).mean(1).sum() + 1e-3 * (params[CRITICS] ** 2).sum()
-    loss.backward()
-
-    with torch.no_grad():
-        minibatch = Minibatch(batch.obs, batch.action, batch.logp, batch.reward_advantage, batch.targets)
-        ppo.first_order._step(minibatch, ppo.policy_gradient)
-    torch.testing.assert_close(net.grads, params.grad, rtol=1e-4, atol=1e-6)
-    assert not net.layers[-1][0][CRITICS, :, 1:].any(), "padding moved"
-
-
-def test_gaussian_formulas_equal_torch_distributions() -> None:
-    g = torch.Generator().manual_seed(0)
-    mean, other, action = (torch.randn(6, 3, generator=g) for _ in range(3))
-    log_std, other_log_std = torch.randn(3, generator=g), torch.randn(3, generator=g)
-    p = torch.distributions.Normal(mean, log_std.exp())
-    q = torch.distributions.Normal(other, other_log_std.exp())
-    torch.testing.assert_close(gaussian_logp(action, mean, log_std)[0], p.log_prob(action).sum(1))
-    kl = torch.distributions.kl_divergence(p, q).sum(1)
-    torch.testing.assert_close(gaussian_kl(mean, log_std, other, other_log_std), kl)
-
-
-def test_action_log_probability_agrees() -> None:
+@pytest.mark.usefixtures("double")
+def test_forward_mode_is_the_directional_derivative() -> None:
     net = make_net()
-    net.log_std += torch.tensor([0.5, -1.0])
+    obs, direction = torch.randn(7, 5), torch.randn(net.params.shape[1])
+    _, expected = torch.autograd.functional.jvp(lambda row: plain_mlp(net, row, obs), net.params[ACTOR], direction)
+    torch.testing.assert_close(net.forward_mode(net.forward(obs, slice(0, 1)), direction), expected)
+
+
+@pytest.mark.parametrize("dist", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
+def test_sampled_actions_come_with_their_log_probability(dist: Distribution) -> None:
+    net = make_net(dist=dist)
+    net.free += torch.linspace(-1, 0.5, dist.nfree)
     obs = torch.randn(4, 5)
-    action, logp, values = net.act(obs, torch.randn(4, 2))
-    torch.testing.assert_close(logp, gaussian_logp(action, net.mean(obs), net.log_std)[0])
+    noise = dist.noise(4, torch.Generator().manual_seed(0))
+    action, logp, values = net.act(obs, noise)
+    policy = net.policy(obs)
+    torch.testing.assert_close(action, dist.sample(policy, noise))
+    torch.testing.assert_close(logp, torch_logp(dist, policy, action))
     torch.testing.assert_close(values, net.values(obs))
 
 
-def test_early_stop_by_kl_of_the_whole_epoch() -> None:
-    problem = Problem(5, 2, 25.0, "cpu")
-    eager = PPO(PPOSettings(hidden=(8,), actor_lr=0.05, passes=30), problem, 0, 1)
-    metrics = eager.update(make_batch(eager.net))
-    assert metrics["train/passes"] < 30 and metrics["train/kl"] > 0.02
-    calm = PPO(PPOSettings(hidden=(8,), actor_lr=1e-6, passes=7), problem, 0, 1)
-    metrics = calm.update(make_batch(calm.net))
-    assert metrics["train/passes"] == 7 and metrics["train/kl"] < 0.02
+def test_a_policy_that_was_asked_for_does_not_move_with_training() -> None:
+    net = make_net()
+    policy = net.policy(torch.randn(4, 5))
+    before = policy.free.clone()
+    net.params += 1
+    assert torch.equal(policy.free, before)
 
 
 def test_reported_kl_is_that_of_the_epoch() -> None:
-    ppo = PPO(PPOSettings(hidden=(8,), passes=2), Problem(5, 2, 25.0, "cpu"), 0, 1)
+    ppo = make_algorithm("ppo", hidden=(8,), passes=2)
     batch = make_batch(ppo.net)
-    old_mean, old_log_std = ppo.net.mean(batch.obs), ppo.net.log_std.clone()
+    old = ppo.net.policy(batch.obs)
     metrics = ppo.update(batch)
-    kl = gaussian_kl(old_mean, old_log_std, ppo.net.mean(batch.obs), ppo.net.log_std).mean().item()
+    kl = ppo.net.dist.kl(old, ppo.net.policy(batch.obs)).mean().item()
     assert metrics["train/kl"] == pytest.approx(kl) and kl > 0
 
 
-def test_step_size_decays_linearly_with_progress() -> None:
-    ppo = PPO(PPOSettings(hidden=(8,), passes=1), Problem(5, 2, 25.0, "cpu"), 0, 1)
-    rates = [ppo.update(make_batch(ppo.net, progress=p))["train/lr"] for p in (0.0, 0.25, 0.5)]
-    assert rates == pytest.approx([3e-4, 2.25e-4, 1.5e-4])
-    constant = PPO(PPOSettings(hidden=(8,), passes=1, lr_decay=False), Problem(5, 2, 25.0, "cpu"), 0, 1)
-    assert constant.update(make_batch(constant.net, progress=0.5))["train/lr"] == pytest.approx(3e-4)
+@pytest.mark.parametrize("name", ["pg", "ppo", "ppo_lag", "cppo_pid", "cup", "focops"])
+def test_step_size_decays_linearly_with_progress(name: str) -> None:
+    """Adam's first step of the actor is the step size in every parameter; the critics' stays."""
+
+    def first_step(progress: float, row: int, **settings: Any) -> float:
+        algorithm = make_algorithm(name, hidden=(8,), passes=1, batch_size=100, **settings)
+        batch = make_batch(algorithm.net, progress=progress)
+        before = algorithm.net.params[row].clone()
+        algorithm.fitter.run(batch, batch.reward_advantage, policy_gradient)
+        return (algorithm.net.params[row] - before).abs().max().item()
+
+    assert [first_step(p, ACTOR) for p in (0.0, 0.25, 0.5)] == pytest.approx([3e-4, 2.25e-4, 1.5e-4], rel=1e-3)
+    assert first_step(0.5, ACTOR, lr_decay=False) == pytest.approx(3e-4, rel=1e-3)
+    assert first_step(0.5, REWARD_CRITIC) == pytest.approx(3e-4, rel=1e-3)
 
 
 def test_every_sample_is_seen_once_a_pass() -> None:
-    net = make_net()
-    update = FirstOrderUpdate(FirstOrderSettings(batch_size=32), net, torch.Generator().manual_seed(0))
+    net = make_net(ncost=2)
+    fitter = Fitter(FirstOrderSettings(batch_size=32), net, torch.Generator().manual_seed(0))
     batch = make_batch(net, 100)
-    parts = list(update._shuffled(batch, batch.reward_advantage))
-    assert [len(p.obs) for p in parts] == [32, 32, 32, 4]
-    joined = torch.cat([p.advantage for p in parts])
+    parts = list(fitter._shuffled([batch.obs, batch.reward_advantage], batch.targets))
+    assert [len(obs) for (obs, _), *_ in parts] == [32, 32, 32, 4]
+    joined = torch.cat([advantage for (_, advantage), *_ in parts])
     assert not torch.equal(joined, batch.reward_advantage)
     torch.testing.assert_close(joined.sort().values, batch.reward_advantage.sort().values)
-    for p in parts:  # columns stay together
-        for k in range(len(p.obs)):
-            i = (batch.reward_advantage == p.advantage[k]).nonzero().item()
-            assert torch.equal(batch.obs[i], p.obs[k]) and torch.equal(batch.targets[:, i], p.targets[:, k])
+    for (obs, advantage), targets, _ in parts:  # columns stay together
+        for k in range(len(obs)):
+            i = (batch.reward_advantage == advantage[k]).nonzero().item()
+            assert torch.equal(batch.obs[i], obs[k]) and torch.equal(batch.targets[:, i], targets[:, k])
 
 
-def test_lagrangian_advantage() -> None:
-    mixed = lagrangian_advantage(torch.tensor([1.0, 2.0]), torch.tensor([4.0, -1.0]), 0.25)
-    torch.testing.assert_close(mixed, torch.tensor([0.0, 1.8]))
-
-
-def test_first_epoch_sees_its_real_cost() -> None:
-    """SafePO reads 0 in the first epoch and lowers the multiplier; here it rises at once."""
-    lag = PPOLag(PPOLagSettings(hidden=(8,), passes=1), Problem(5, 2, 25.0, "cpu"), 0, 1)
-    metrics = lag.update(make_batch(lag.net, episode_cost=98.0))
-    assert metrics["train/multiplier"] == pytest.approx(0.036, rel=1e-3)
-
-
-def test_divergence_is_reported_in_words() -> None:
-    ppo = PPO(PPOSettings(hidden=(8,)), Problem(5, 2, 25.0, "cpu"), 0, 1)
+@pytest.mark.parametrize("dist", [Gaussian(2), Categorical((3,))], ids=["gaussian", "discrete"])
+@pytest.mark.parametrize("name", ["pg", "ppo", "ppo_lag", "cppo_pid", "cup", "focops"])
+def test_divergence_is_reported_in_words(name: str, dist: Distribution) -> None:
+    algorithm = make_algorithm(name, dist, hidden=(8,))
     bad = torch.full((100,), math.nan)
     with pytest.raises(FloatingPointError, match="diverged"):
-        ppo.update(make_batch(ppo.net, reward_advantage=bad))
+        algorithm.update(make_batch(algorithm.net, reward_advantage=bad))
 
 
 def test_episode_statistics_window_and_empty_epochs() -> None:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from safepo.envs import VectorEnv, action_map
+from safepo.algorithms.settings import OnPolicySettings
+from safepo.envs import ActionMap, VectorEnv, action_map
 from safepo.errors import UserError
-from safepo.first_order import FirstOrderSettings
 from safepo.networks import ActorCritic
 from safepo.normalize import ObsNormalizer
-from safepo.rollout import Collector, make_batch
+from safepo.rollout import Batch, Collector, make_batch
 
 
-def collector(env_id: str, num_envs: int) -> tuple[Collector, ActorCritic]:
-    env = VectorEnv(env_id, num_envs)
-    c = Collector(env, ObsNormalizer(env.nobs), torch.Generator().manual_seed(0))
+def collector(env_id: str, num_envs: int, limits: dict[str, float] | None = None) -> tuple[Collector, ActorCritic]:
+    env, limits = VectorEnv(env_id, num_envs), limits or {"cost": 25.0}
+    c = Collector(env, ObsNormalizer(env.nobs), torch.Generator().manual_seed(0), limits)
     c.reset(0)
-    return c, ActorCritic(env.nobs, env.nact, (8,), "cpu", torch.Generator().manual_seed(0))
+    return c, ActorCritic(env.nobs, env.dist, (8,), "cpu", torch.Generator().manual_seed(0), len(limits))
 
 
 def test_termination_bootstraps_zero() -> None:
@@ -79,22 +79,34 @@ def test_epoch_without_finished_episode_keeps_the_last_cost() -> None:
     assert (c.collect(net, 1), c.stats.close_epoch())[1]["ep/cost"] == 100.0
 
 
+def batch_of(data: dict[str, np.ndarray], ncost: int = 1) -> tuple[Batch, dict[str, float]]:
+    return make_batch(data, OnPolicySettings(), np.zeros(ncost), 4.0, 0.0, torch.device("cpu"))
+
+
 @pytest.mark.parametrize(
-    ("env_id", "num_envs", "nact"), [("ToySpeed-v0", 1, 1), ("ToySpeedTwo-v0", 1, 2), ("ToySpeed-v0", 3, 1)]
+    ("env_id", "num_envs", "nact"),
+    [
+        ("ToySpeed-v0", 1, 1),
+        ("ToySpeedTwo-v0", 1, 2),
+        ("ToySpeed-v0", 3, 1),
+        ("ToyDiscrete-v0", 1, 1),
+        ("ToyMultiDiscrete-v0", 3, 2),
+    ],
 )
 def test_shapes_are_explicit(env_id: str, num_envs: int, nact: int) -> None:
-    """One action dimension and one environment keep their axes."""
+    """One action dimension, one environment and one cost keep their axes."""
     c, net = collector(env_id, num_envs)
-    data = c.collect(net, 7)
-    batch, _ = make_batch(data, FirstOrderSettings(), 0.0, 0.0, torch.device("cpu"))
+    batch, _ = batch_of(c.collect(net, 7))
     n = 7 * num_envs
-    shapes = [tuple(x.shape) for x in (batch.obs, batch.action, batch.logp, batch.reward_advantage, batch.targets)]
-    assert shapes == [(n, 3), (n, nact), (n,), (n,), (2, n)]
+    fields = (batch.obs, batch.action, batch.logp, batch.reward_advantage, batch.cost_advantage, batch.targets)
+    shapes = [tuple(x.shape) for x in fields]
+    assert shapes == [(n, 3), (n, nact), (n,), (n,), (1, n), (2, n)]
+    assert batch.obs.dtype == batch.targets.dtype == torch.float32
 
 
 def test_reward_advantage_is_standardised_and_cost_advantage_only_centred() -> None:
     c, net = collector("ToyClockCut-v0", 2)
-    batch, raw = make_batch(c.collect(net, 20), FirstOrderSettings(), 0.0, 0.0, torch.device("cpu"))
+    batch, raw = batch_of(c.collect(net, 20))
     assert batch.reward_advantage.mean().item() == pytest.approx(0, abs=1e-6)
     assert batch.reward_advantage.std().item() == pytest.approx(1, rel=1e-5)
     assert batch.cost_advantage.mean().item() == pytest.approx(0, abs=1e-4)
@@ -103,8 +115,10 @@ def test_reward_advantage_is_standardised_and_cost_advantage_only_centred() -> N
 
 
 def test_actions_are_mapped_but_not_clipped() -> None:
-    middle, half = action_map(np.array([-2.0, 0.0, -np.inf]), np.array([2.0, 1.0, np.inf]))
+    low, high = np.array([-2.0, 0.0, -np.inf]), np.array([2.0, 1.0, np.inf])
+    middle, half = action_map(low, high)
     np.testing.assert_allclose(middle + half * np.array([1.5, -1.0, 7.0]), [3.0, 0.0, 7.0])
+    np.testing.assert_allclose(ActionMap(low, high)(np.array([[1.5, -1.0, 7.0]])), [[3.0, 0.0, 7.0]])
 
 
 def test_environment_state_round_trip_is_exact() -> None:
@@ -123,12 +137,6 @@ def test_environment_state_round_trip_is_exact() -> None:
         step = other.step(a)
         np.testing.assert_array_equal(step.obs, expected.obs)
         np.testing.assert_array_equal(step.truncated | step.terminated, expected.truncated | expected.terminated)
-
-
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1"])
-def test_unsupported_spaces_are_refused(env_id: str) -> None:
-    with pytest.raises(UserError, match="Box"):
-        VectorEnv(env_id, 1)
 
 
 def test_unknown_id_suggests() -> None:

@@ -20,12 +20,13 @@ import torch
 import safepo
 from safepo import checkpoint
 from safepo.algorithms import ALGORITHMS
+from safepo.algorithms.settings import FirstOrderSettings
 from safepo.config import config_from_dict, make_config
 from safepo.errors import UserError
-from safepo.evaluate import evaluate, evaluate_random, evaluate_run
+from safepo.evaluation import evaluate, evaluate_random, evaluate_run
 from safepo.logger import CSVWriter, read_rows
 from safepo.policy import RandomPolicy
-from safepo.train import Interrupted, Trainer, create_run_dir, resume, run_status, train
+from safepo.trainer import Interrupted, Trainer, create_run_dir, resume, run_status, train
 from tests.safepo.conftest import SMALL
 
 Small = Callable[..., Path]
@@ -61,7 +62,7 @@ def partial_run(epochs: int, **overrides: Any) -> Path:
     config = make_config("ppo_lag", **{**SMALL, **overrides})
     trainer = Trainer(config)
     trainer.start()
-    run = create_run_dir(config, trainer)
+    run = create_run_dir(config, trainer.device, trainer.state_dict())
     writer = CSVWriter(run / "metrics.csv")
     for _ in range(epochs):
         writer.write(trainer.step, trainer.run_epoch())
@@ -86,16 +87,18 @@ def test_run_directory_is_complete(small: Small, algorithm: str) -> None:
         "loss/reward_critic",
         "loss/cost_critic",
         "train/kl",
-        "train/passes",
-        "train/lr",
+        "train/std",
         "value/reward_adv",
         "value/cost_adv",
         "time/rollout",
         "time/update",
     }
     row = read_rows(run / "metrics.csv")[-1]
+    if isinstance(make_config(algorithm).settings, FirstOrderSettings):
+        keys |= {"train/passes", "train/lr"}
     assert keys <= row.keys() and all(np.isfinite(float(v)) for v in row.values())
-    assert ("train/multiplier" in row) == ALGORITHMS[algorithm].constrained
+    info = ALGORITHMS[algorithm]
+    assert ("train/multiplier" in row) == (info.constrained and not info.load()[0].scalar)
     assert any((run / "tb").iterdir()) and run_status(run) == "finished"
     assert not [p for p in run.parent.iterdir() if p.name.startswith(".")], "left-over partial directories"
     assert not list(run.rglob("*.partial"))
@@ -150,7 +153,7 @@ def test_kill_and_resume(small: Small, tmp_path: Path) -> None:
     """SIGKILL in the middle of an epoch: resuming ends in the state of an undisturbed run, without duplicate rows."""
     steps = {"total_steps": 8000, "steps_per_epoch": 400, "eval_episodes": 0}
     script = (
-        "import tests.safepo.toy\nfrom safepo.train import train\n"
+        "import tests.safepo.toy\nfrom safepo.trainer import train\n"
         f"train('ppo_lag', **{ {**SMALL, **steps, 'log_dir': str(tmp_path / 'killed')}!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -301,6 +304,7 @@ def test_checkpoint_refuses_another_environment(small: Small) -> None:
     run = small()
     with pytest.raises(UserError, match=r"ToySpeed-v0 .*does not fit ToySpeedTwo-v0"):
         evaluate_run(run, 1, env_id="ToySpeedTwo-v0")
+    assert evaluate_run(run, 1, env_id="ToySpeedEnds-v0")["deterministic"]["env_id"] == "ToySpeedEnds-v0"
     state = checkpoint.load(checkpoint.latest(run))
     trainer = Trainer(make_config("ppo_lag", **{**SMALL, "env_id": "ToySpeedEnds-v0"}))
     with pytest.raises(UserError, match=r"ToySpeed-v0 .*does not fit ToySpeedEnds-v0"):
@@ -351,7 +355,8 @@ def test_random_baseline() -> None:
     result = evaluate_random("ToySpeed-v0", 20)
     assert result["return"]["mean"] == pytest.approx(0, abs=10)
     assert result["cost"]["mean"] == pytest.approx(12.5, abs=3)
-    assert RandomPolicy({"id": "x", "action_low": [-2.0], "action_high": [0.0]}).predict(np.zeros((500, 3))).max() <= 0
+    env = {"id": "x", "action": {"low": [-2.0], "high": [0.0], "sizes": []}}
+    assert RandomPolicy(env).predict(np.zeros((500, 3))).max() <= 0
 
 
 def test_config_in_checkpoint_rebuilds() -> None:

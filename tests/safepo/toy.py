@@ -6,6 +6,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.vector import AutoresetMode
 
 
 class SpeedLimit(gymnasium.Env):
@@ -83,11 +85,119 @@ class Clock(gymnasium.Env):
         return np.full(1, float(self.t)), float(self.t), self.t == self.length, False, {"cost": 10.0 * self.t}
 
 
+class Sources(gymnasium.Env):
+    """Several cost entries that follow from the step number t = 1, 2, ... alone; absent from `info` where they are 0.
+
+    cost_hazards is 1 at odd t, cost_vases_contact 2 at every third, cost_vases_velocity 0.5 at every fourth; `cost` is
+    their sum. Over six steps: 3 + 4 + 0.5 = 7.5, and three steps (3, 4, 6) with a cost of vases. The reward is 0.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+    cost_names = ("cost_hazards", "cost_vases_contact", "cost_vases_velocity")
+
+    def __init__(self) -> None:
+        self.observation_space, self.action_space = Box(-np.inf, np.inf, (2,)), Box(-1.0, 1.0, (1,))
+        self.t = 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._obs(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.t += 1
+        costs = {"cost_hazards": float(self.t % 2 == 1)}
+        costs |= {"cost_vases_contact": 2.0} if self.t % 3 == 0 else {}
+        costs |= {"cost_vases_velocity": 0.5} if self.t % 4 == 0 else {}
+        return self._obs(), 0.0, False, False, {"cost": sum(costs.values()), **costs}
+
+    def _obs(self) -> np.ndarray:
+        return np.array([self.t, self.np_random.normal()], np.float32)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"t": self.t, "rng": self.np_random.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.t, self.np_random.bit_generator.state = state["t"], state["rng"]
+
+
+class Choices(SpeedLimit):
+    """`SpeedLimit` with whole speeds from -2 to 2; the two entries of a MultiDiscrete action are added."""
+
+    def __init__(self, multi: bool = False) -> None:
+        super().__init__()
+        self.action_space = MultiDiscrete([4, 2], start=[-2, 0]) if multi else Discrete(5, start=-2)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert self.action_space.contains(action), action
+        return super().step(np.array([np.sum(action)], np.float64))
+
+
+class Broken(SpeedLimit):
+    """Pays a reward that is not a number."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, _, *rest = super().step(action)
+        return obs, np.nan, *rest
+
+
+class Spaces(gymnasium.Env):
+    """Has the spaces that it is given."""
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, observation: gymnasium.Space | None = None, action: gymnasium.Space | None = None) -> None:
+        self.observation_space, self.action_space = observation or Box(-1, 1, (2,)), action or Box(-1, 1, (2,))
+
+
+class Budget(gymnasium.vector.VectorEnv):
+    """A constrained problem with a known optimum, natively vectorised; see `test_learning.py`.
+
+    State: speed v and worth w. The action is a push a: v' = v / 2 + a, held within [-4, 4]. Reward w v', cost v'^2.
+    Half of an episode's steps have worth 1, half 2, in random order; episodes are cut after `max_episode_steps`,
+    an even number.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    WORTH = (1.0, 2.0)
+    TOP = 4.0
+
+    def __init__(self, num_envs: int = 1, max_episode_steps: int = 10) -> None:
+        self.num_envs, self.length = num_envs, max_episode_steps
+        self.single_observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+        self.single_action_space = Box(-np.inf, np.inf, (1,), np.float64)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        deck = np.tile(np.repeat(self.WORTH, self.length // 2), (self.num_envs, 1))
+        self.worth = self.np_random.permuted(deck, axis=1)
+        self.t, self.speed = 0, np.zeros(self.num_envs)
+        return self._obs(), {}
+
+    def _obs(self) -> np.ndarray:
+        """Return worth and speed; after the last step the worth is that of the first, as good as any."""
+        return np.stack([self.worth[:, self.t % self.length], self.speed], axis=1)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+        self.speed = np.clip(0.5 * self.speed + action[:, 0], -self.TOP, self.TOP)
+        reward, info = self.worth[:, self.t] * self.speed, {"cost": self.speed**2}
+        self.t += 1
+        obs, cut = self._obs(), np.full(self.num_envs, self.t == self.length)
+        if cut.all():
+            info["final_obs"] = obs
+            obs, _ = self.reset()
+        return obs, reward, np.zeros(self.num_envs, bool), cut, info
+
+
 def register() -> None:
     """Register the toys with Gymnasium (idempotent)."""
     for env_id, (name, limit, kwargs) in TOYS.items():
         if env_id not in gymnasium.registry:
             gymnasium.register(env_id, f"tests.safepo.toy:{name}", max_episode_steps=limit, kwargs=kwargs)
+    if "ToyBudget-v0" not in gymnasium.registry:
+        gymnasium.register("ToyBudget-v0", vector_entry_point="tests.safepo.toy:Budget", max_episode_steps=10)
 
 
 TOYS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -98,6 +208,15 @@ TOYS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ToyClockEnds-v0": ("Clock", 100, {"length": 4}),
     "ToyClockCut-v0": ("Clock", 4, {}),
     "ToyClockLong-v0": ("Clock", 1000, {}),
+    "ToySources-v0": ("Sources", 6, {}),
+    "ToyDiscrete-v0": ("Choices", 50, {}),
+    "ToyMultiDiscrete-v0": ("Choices", 50, {"multi": True}),
+    "ToyBroken-v0": ("Broken", 50, {}),
+    "ToyBinaryAction-v0": ("Spaces", 50, {"action": MultiBinary(3)}),
+    "ToyGridAction-v0": ("Spaces", 50, {"action": Box(-1, 1, (2, 2))}),
+    "ToyDictAction-v0": ("Spaces", 50, {"action": Dict(a=Discrete(2))}),
+    "ToyDictObservation-v0": ("Spaces", 50, {"observation": Dict(a=Box(-1, 1, (2,)))}),
+    "ToyImageObservation-v0": ("Spaces", 50, {"observation": Box(0, 255, (8, 8, 3), np.uint8)}),
 }
 
 register()

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from safepo import checkpoint
+from safepo import checkpoint, parallel
 from safepo.algorithms import algorithm_info
 from safepo.algorithms.base import Algorithm, Problem
 from safepo.config import Config, config_from_dict, make_config
 from safepo.envs import VectorEnv
 from safepo.errors import UserError
-from safepo.evaluate import both_modes, write_json
-from safepo.logger import ConsoleWriter, CSVWriter, TensorBoardWriter, WandbWriter, Writer, check_wandb
+from safepo.evaluation import both_modes, write_json
+from safepo.logger import ConsoleWriter, CSVWriter, TensorBoardWriter, WandbWriter, Writer, check_wandb, show_limit
 from safepo.normalize import ObsNormalizer
 from safepo.policy import Policy, check_env, describe
 from safepo.rollout import Collector, make_batch
@@ -61,12 +61,14 @@ class Trainer:
         torch.set_num_threads(run.torch_threads)
         self.config, self.seeds = config, Seeds.of(run.seed)
         self.device = pick_device(run.device)
-        self.env = VectorEnv(run.env_id, run.num_envs, run.env_threads)
-        problem = Problem(self.env.nobs, self.env.nact, run.cost_limit, self.device)
+        self.group = group = parallel.start(torch.device(self.device))
+        self.env = VectorEnv(run.env_id, group.envs(run.num_envs), run.env_threads)
+        limits = run.cost_limits()
+        problem = Problem(self.env.nobs, self.env.dist, limits, self.device, group)
         kind, _ = algorithm_info(config.algorithm).load()
         self.algorithm: Algorithm[Any] = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
         noise = torch.Generator().manual_seed(self.seeds.noise)
-        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs), noise)
+        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs), noise, limits, group)
         self.epoch, self.seconds = 0, 0.0
 
     @property
@@ -89,7 +91,12 @@ class Trainer:
         episode = self.collector.stats.close_epoch()
         collected = time.perf_counter()
         batch, values = make_batch(
-            data, self.config.settings, episode["ep/cost"], self.epoch / run.nepoch, self.algorithm.net.device
+            data,
+            self.config.settings,
+            self.collector.episode_costs(episode),
+            episode["ep/length"],
+            self.epoch / run.nepoch,
+            self.algorithm.net.device,
         )
         losses = self.algorithm.update(batch)
         updated = time.perf_counter()
@@ -98,6 +105,7 @@ class Trainer:
         return {
             **episode,
             "ep/count": self.collector.stats.nepisode,
+            **self.collector.safety.metrics(),
             **losses,
             **values,
             "train/epoch": self.epoch,
@@ -126,18 +134,26 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
         """Restore; returns False if the environment could not be restored and fresh episodes were started."""
-        check_env(state["env"], self.env)
+        check_env(state["env"], self.env, same_id=True)
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.algorithm.load_state_dict(state["algorithm"])
         return self.collector.load_state_dict(state["collector"], (self.seeds.resume + self.step) % 2**31)
 
     def close(self) -> None:
         self.env.close()
+        parallel.stop()
 
 
-def train(algorithm: str, *, preset: str | None = None, config_file: str | Path | None = None, **settings: Any) -> Path:
+def train(
+    algorithm: str,
+    *,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    tuned: bool = True,
+    **settings: Any,
+) -> Path:
     """Train and return the run directory; `settings` are the fields that `safepo train ALGORITHM --help` lists."""
-    return start(make_config(algorithm, preset=preset, file=config_file, **settings))
+    return start(make_config(algorithm, preset=preset, file=config_file, tuned=tuned, **settings))
 
 
 def start(config: Config) -> Path:
@@ -147,10 +163,12 @@ def start(config: Config) -> Path:
     refuse_existing(config.run_dir())
     trainer = Trainer(config)
     try:
-        for note in config.run.rounding_notes():
-            print(f"note: {note}")
         trainer.start()
-        run_dir = create_run_dir(config, trainer)
+        state, run_dir = trainer.state_dict(), config.run_dir()
+        if trainer.group.leads:
+            for note in config.run.rounding_notes():
+                print(f"note: {note}")
+            create_run_dir(config, trainer.device, state)
         _loop(trainer, run_dir, resumed=False)
     finally:
         trainer.close()
@@ -173,8 +191,11 @@ def resume(run: str | Path) -> Path:
             raise UserError(
                 f"run {str(run)!r} is finished ({trainer.step:,} steps); evaluate it with `safepo eval {run}`"
             )
-        if not exact:
-            print(f"{config.run.env_id} cannot save its state: resuming with fresh episodes, not bit-identically")
+        if not exact and trainer.group.leads:
+            print(
+                f"{config.run.env_id} cannot save its state, or the number of processes changed: resuming with fresh "
+                "episodes, not bit-identically"
+            )
         _loop(trainer, run_dir, resumed=True)
     finally:
         trainer.close()
@@ -184,38 +205,49 @@ def resume(run: str | Path) -> Path:
 def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
     """Epochs until the end, or until an interrupt asks to stop."""
     config, run = trainer.config, trainer.config.run
-    total = run.nepoch * run.epoch_steps
+    total, leads = run.nepoch * run.epoch_steps, trainer.group.leads
     console = ConsoleWriter(
-        f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit
+        f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit, leads
     )
-    writers: list[Writer] = [
-        CSVWriter(run_dir / "metrics.csv", trainer.step),
-        TensorBoardWriter(run_dir / "tb", trainer.step if resumed else None),
-        console,
-    ]
-    if run.wandb:
-        writers.append(WandbWriter(run_dir, config.to_dict()))
-    write_json(run_dir / "status.json", {"status": "running", "pid": os.getpid()})
+    writers = _writers(config, run_dir, trainer.step, resumed, console) if leads else []
     try:
         with StopRequest(console.note) as stop:
             while trainer.epoch < run.nepoch:
                 metrics = trainer.run_epoch(console.progress)
-                last = trainer.epoch == run.nepoch
+                last, requested = trainer.epoch == run.nepoch, trainer.group.any(stop.requested)
                 if trainer.epoch == 1 and not trainer.env.cost_seen:
                     console.note(f"WARNING: {run.env_id} has not reported info['cost'] so far: every step costs 0")
-                if run.eval_every and trainer.epoch % run.eval_every == 0 and not last and run.eval_episodes:
+                due = run.eval_every and trainer.epoch % run.eval_every == 0 and not last and run.eval_episodes
+                if due and leads:
                     metrics |= flatten(trainer.evaluate())
                 for writer in writers:
                     writer.write(trainer.step, metrics)
-                if last or stop.requested or trainer.epoch % run.checkpoint_every == 0:
-                    checkpoint.save(checkpoint.path_of(run_dir, trainer.epoch), trainer.state_dict())
-                if stop.requested and not last:
-                    write_json(run_dir / "status.json", {"status": "interrupted", "step": trainer.step})
+                if last or requested or trainer.epoch % run.checkpoint_every == 0:
+                    state = trainer.state_dict()  # by all processes: each knows its environments
+                    if leads:
+                        checkpoint.save(checkpoint.path_of(run_dir, trainer.epoch), state)
+                if requested and not last:
+                    if leads:
+                        write_json(run_dir / "status.json", {"status": "interrupted", "step": trainer.step})
                     raise Interrupted(f"stopped after {trainer.step:,} steps; continue with `safepo resume {run_dir}`")
-        _finish(trainer, run_dir, console)
+        if leads:
+            _finish(trainer, run_dir, console)
     finally:
         for writer in writers:
             writer.close()
+
+
+def _writers(config: Config, run_dir: Path, step: int, resumed: bool, console: ConsoleWriter) -> list[Writer]:
+    """Open the run's logs, which keep what they hold up to `step`, and mark the run as running."""
+    writers: list[Writer] = [
+        CSVWriter(run_dir / "metrics.csv", step),
+        TensorBoardWriter(run_dir / "tb", step if resumed else None),
+        console,
+    ]
+    if config.run.wandb:
+        writers.append(WandbWriter(run_dir, config.to_dict()))
+    write_json(run_dir / "status.json", {"status": "running", "pid": os.getpid()})
+    return writers
 
 
 def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
@@ -230,7 +262,7 @@ def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
             console.note(
                 f"{mode} evaluation over {r['episodes']} episodes: return {r['return']['mean']:.2f} "
                 f"+- {r['return']['stderr']:.2f}, cost {r['cost']['mean']:.2f} +- {r['cost']['stderr']:.2f} "
-                f"(limit {run.cost_limit:g})"
+                f"(limit {show_limit(run.cost_limit)})"
             )
 
 
@@ -276,7 +308,9 @@ class StopRequest:
 def pick_device(name: str) -> str:
     """Resolve `auto`, and refuse a device that torch cannot use here."""
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -320,16 +354,16 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def create_run_dir(config: Config, trainer: Trainer) -> Path:
+def create_run_dir(config: Config, device: str, state: dict[str, Any]) -> Path:
     """Build the directory with its first checkpoint beside its place, then rename: it never exists half-made."""
     run_dir = config.run_dir()
     beside = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.partial")
     try:
         beside.mkdir(parents=True)
         write_json(beside / "config.json", config.to_dict())
-        write_json(beside / "versions.json", versions(trainer.device))
+        write_json(beside / "versions.json", versions(device))
         write_json(beside / "status.json", {"status": "running", "pid": os.getpid()})
-        checkpoint.save(checkpoint.path_of(beside, 0), trainer.state_dict())
+        checkpoint.save(checkpoint.path_of(beside, 0), state)
         os.rename(beside, run_dir)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)

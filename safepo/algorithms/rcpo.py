@@ -1,0 +1,44 @@
+"""RCPO: reward constrained policy optimisation, here as a natural step on the Lagrangian advantage.
+
+Tessler, Mankowitz, Mannor 2018, arXiv:1805.11074: three time scales, the multipliers being the slowest.
+
+Differs from the paper in: reward and costs have critics of their own instead of one for the penalised reward; the
+multipliers take Adam steps once per epoch; the policy takes natural steps (`natural_pg.py`).
+Differs from SafePO in: the first epoch's multiplier step sees the measured cost (SafePO reads 0); an epoch in which no
+episode finishes keeps the last measured cost; several limits are possible; the points listed in `natural_pg.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safepo.algorithms.base import lagrangian_advantage, multiplier_metrics
+from safepo.algorithms.natural_pg import NaturalPG, NaturalPGSettings
+from safepo.multiplier import AdamMultiplier, MultiplierSettings
+from safepo.rollout import Batch
+
+
+@dataclass(frozen=True)
+class RCPOSettings(MultiplierSettings, NaturalPGSettings):
+    """Settings of RCPO."""
+
+    def check(self) -> None:
+        super().check()
+        self.check_multiplier()
+
+
+class RCPO(NaturalPG):
+    """Full natural step on the Lagrangian advantage."""
+
+    settings: RCPOSettings
+    parts: tuple[str, ...] = ("fitter", "multiplier")
+
+    def setup(self) -> None:
+        super().setup()
+        self.multiplier = AdamMultiplier(self.settings, len(self.cost_names))
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Step the multipliers with the measured episode costs, then the policy."""
+        self.multiplier.update(batch.episode_cost, self.cost_limit)
+        metrics = self.move(batch, lagrangian_advantage(batch, self.multiplier.values))
+        return {**metrics, **multiplier_metrics(self.multiplier, self.cost_names)}
