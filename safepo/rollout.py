@@ -159,6 +159,7 @@ class Collector:
     def reset(self, seed: int) -> None:
         """Start fresh episodes; environment i of all processes is seeded with `seed + i`."""
         self.sums[:] = 0
+        self.safety.streak[:] = 0
         self.obs = self._observe(self.env.reset(seed + self.group.rank * self.env.num_envs))
 
     def collect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -99,6 +100,12 @@ class Trainer:
             self.algorithm.net.device,
         )
         losses = self.algorithm.update(batch)
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            raise FloatingPointError(
+                f"training diverged: {', '.join(bad)} not finite; lower the step sizes, or check the environment's "
+                "rewards and costs"
+            )
         updated = time.perf_counter()
         self.epoch += 1
         self.seconds += updated - started

@@ -38,6 +38,8 @@ class OnPolicySettings:
         """Refuse values that cannot work."""
         _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm")
         _share(self, "gamma", "gae_lambda", "cost_gae_lambda")
+        if not self.critic_l2 >= 0:
+            raise UserError(f"critic_l2 must not be negative, got {self.critic_l2!r}")
         if not self.hidden or min(self.hidden) < 1:
             raise UserError(f"hidden must be a non-empty sequence of positive widths, got {self.hidden!r}")
         if self.clip_mode not in ("per_network", "joint"):

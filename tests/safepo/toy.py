@@ -151,19 +151,19 @@ class Spaces(gymnasium.Env):
 
 
 class Budget(gymnasium.vector.VectorEnv):
-    """A constrained problem with a known optimum, natively vectorised; see `test_learning.py`.
+    """A constrained problem with a known optimum (see `test_learning.py`), natively vectorised.
 
-    State: speed v and worth w. The action is a push a: v' = v / 2 + a, held within [-4, 4]. Reward w v', cost v'^2.
-    Half of an episode's steps have worth 1, half 2, in random order; episodes are cut after `max_episode_steps`,
-    an even number.
+    State: worth w and speed v. The action is a push a: v' = v / 2 + a, held within [-8, 8]. Reward w v' - v'^2 / 2,
+    cost v'^2. Half of an episode's ten steps have worth 2, half 4, in random order; then the episode is cut.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-    WORTH = (1.0, 2.0)
-    TOP = 4.0
+    WORTH = (2.0, 4.0)
+    STEPS = 10
+    TOP = 8.0
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int = 10) -> None:
-        self.num_envs, self.length = num_envs, max_episode_steps
+    def __init__(self, num_envs: int = 1) -> None:
+        self.num_envs = num_envs
         self.single_observation_space = Box(-np.inf, np.inf, (2,), np.float64)
         self.single_action_space = Box(-np.inf, np.inf, (1,), np.float64)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
@@ -171,20 +171,21 @@ class Budget(gymnasium.vector.VectorEnv):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        deck = np.tile(np.repeat(self.WORTH, self.length // 2), (self.num_envs, 1))
+        deck = np.tile(np.repeat(self.WORTH, self.STEPS // 2), (self.num_envs, 1))
         self.worth = self.np_random.permuted(deck, axis=1)
         self.t, self.speed = 0, np.zeros(self.num_envs)
         return self._obs(), {}
 
     def _obs(self) -> np.ndarray:
         """Return worth and speed; after the last step the worth is that of the first, as good as any."""
-        return np.stack([self.worth[:, self.t % self.length], self.speed], axis=1)
+        return np.stack([self.worth[:, self.t % self.STEPS], self.speed], axis=1)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         self.speed = np.clip(0.5 * self.speed + action[:, 0], -self.TOP, self.TOP)
-        reward, info = self.worth[:, self.t] * self.speed, {"cost": self.speed**2}
+        reward = self.worth[:, self.t] * self.speed - 0.5 * self.speed**2
+        info = {"cost": self.speed**2}
         self.t += 1
-        obs, cut = self._obs(), np.full(self.num_envs, self.t == self.length)
+        obs, cut = self._obs(), np.full(self.num_envs, self.t == self.STEPS)
         if cut.all():
             info["final_obs"] = obs
             obs, _ = self.reset()
@@ -197,7 +198,7 @@ def register() -> None:
         if env_id not in gymnasium.registry:
             gymnasium.register(env_id, f"tests.safepo.toy:{name}", max_episode_steps=limit, kwargs=kwargs)
     if "ToyBudget-v0" not in gymnasium.registry:
-        gymnasium.register("ToyBudget-v0", vector_entry_point="tests.safepo.toy:Budget", max_episode_steps=10)
+        gymnasium.register("ToyBudget-v0", vector_entry_point="tests.safepo.toy:Budget")
 
 
 TOYS: dict[str, tuple[str, int, dict[str, Any]]] = {
