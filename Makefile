@@ -7,6 +7,7 @@ TEST_JOBS ?= 2
 SYSTEM_PACKAGES ?= 1
 REFERENCE_PYTHON ?=
 BENCH_FLAGS ?=
+TRAINING_BENCH_FLAGS ?=
 PICTURES ?=
 
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ help:  ## List the targets
 	@echo "make train       install, train PPO-Lag on SafetyPointGoal1-v0 (3 to 10 minutes), evaluate, plot, film"
 	@echo "make test        install, lint, check types, run the tests"
 	@echo "make lint        ruff and mypy alone"
-	@echo "make bench       measure environment speed (REFERENCE_PYTHON=... compares with safety-gymnasium)"
+	@echo "make bench       measure environments, then training (REFERENCE_PYTHON=... compares with safety-gymnasium)"
 	@echo "make regression  run the learning tests that take minutes (pytest -m slow)"
 	@echo "make docs        write docs/environments and docs/algorithms (PICTURES=1: draw docs/images as well)"
 	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
@@ -52,8 +53,11 @@ lint: $(VENV)/.stamp-dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.stamp-bench  ## Measure environment speed
-	$(BIN)/python benchmarks/speed.py $(if $(REFERENCE_PYTHON),--reference-python "$(REFERENCE_PYTHON)") $(BENCH_FLAGS)
+BENCH_REFERENCE = $(if $(REFERENCE_PYTHON),--reference-python "$(REFERENCE_PYTHON)")
+
+bench: $(VENV)/.stamp-bench,train  ## Measure the speed of the environments, then of training
+	$(BIN)/python benchmarks/speed.py $(BENCH_REFERENCE) $(BENCH_FLAGS)
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.training $(BENCH_REFERENCE) $(TRAINING_BENCH_FLAGS)
 
 regression: $(VENV)/.stamp-dev  ## The learning tests that take minutes
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow

@@ -12,7 +12,8 @@ Run alone it measures the ids on its command line and prints a JSON line for eac
 
 `--serve` reads one id per line from stdin and answers with one JSON line, so that speed.py can alternate both suites.
 A measured episode is one reset plus random actions until the episode ends; the first reset of an id is not measured
-(it reads meshes and textures from a cold disk cache).
+(it reads meshes and textures from a cold disk cache). A line `ID N LENGTH` times LENGTH steps of N environments in a
+process each, which is how training on the reference suite steps them; training.py asks that.
 """
 
 import argparse
@@ -25,7 +26,10 @@ import warnings
 warnings.filterwarnings("ignore")
 _answers = sys.stdout
 with contextlib.redirect_stdout(sys.stderr):
+    import numpy as np
     import safety_gymnasium
+    from safety_gymnasium.vector.async_vector_env import SafetyAsyncVectorEnv
+    from safety_gymnasium.wrappers import SafeRescaleAction
 
 _envs = {}
 
@@ -54,6 +58,28 @@ def measure(env_id: str, seed: int) -> dict:
     return {"env_id": env_id, "seed": seed, "reset_s": reset_s, "step_s": step_s, "steps": steps}
 
 
+def measure_async(env_id: str, num_envs: int, length: int, seed: int) -> dict:
+    """Time `length` steps of `num_envs` environments with uniform actions in [-1, 1], the resets in them included.
+
+    Starting the processes and the first reset are not measured.
+    """
+    key = (env_id, num_envs)
+    if key not in _envs:
+        _envs[key] = SafetyAsyncVectorEnv([lambda: rescaled(env_id)] * num_envs)
+        _envs[key].reset(seed=0)
+    env = _envs[key]
+    shape = (length, num_envs, *env.single_action_space.shape)
+    actions = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    start = time.perf_counter()
+    for action in actions:
+        env.step(action)
+    return {"env_id": env_id, "num_envs": num_envs, "steps": length * num_envs, "wall_s": time.perf_counter() - start}
+
+
+def rescaled(env_id: str) -> SafeRescaleAction:
+    return SafeRescaleAction(safety_gymnasium.make(env_id), -1.0, 1.0)
+
+
 def answer(result: dict) -> None:
     _answers.write(json.dumps(result) + "\n")
     _answers.flush()
@@ -67,7 +93,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.serve:
         for count, line in enumerate(sys.stdin):
-            answer(measure(line.strip(), seed=count))
+            env_id, *sizes = line.split()
+            answer(measure_async(env_id, *map(int, sizes), seed=count) if sizes else measure(env_id, seed=count))
         return
     for env_id in args.ids:
         for episode in range(args.episodes):

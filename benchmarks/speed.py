@@ -328,25 +328,31 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
             row["face"] = f"reference ({row['rate_without_resets']:,.0f} stepping)"
             rows = [row if r["face"] == "reference" else r for r in rows]
     cells = [[form.format(row[key]) if key in row else "" for _, key, form in COLUMNS] for row in rows]
-    keep = [i for i in range(len(COLUMNS)) if any(line[i] for line in cells)]
+    print_cells(title, [head for head, _, _ in COLUMNS], cells)
+
+
+def print_cells(title: str, heads: list[str], cells: list[list[str]]) -> None:
+    """Print a table without its empty columns."""
+    keep = [i for i in range(len(heads)) if any(line[i] for line in cells)]
     try:
         from rich.console import Console
         from rich.table import Table
     except ImportError:
         print(title)
-        print("\t".join(COLUMNS[i][0] for i in keep))
+        print("\t".join(heads[i] for i in keep))
         for line in cells:
             print("\t".join(line[i] for i in keep), flush=True)
         return
     table = Table(title=title, title_justify="left")
     for i in keep:
-        table.add_column(COLUMNS[i][0], justify="left" if i == 0 else "right", no_wrap=True)
+        table.add_column(heads[i], justify="left" if i == 0 else "right", no_wrap=True)
     for line in cells:
         table.add_row(*(line[i] for i in keep))
-    Console(width=max(132, Console().width)).print(table)
+    Console(width=max(170, Console().width)).print(table)
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: tuple[str, ...] = ("numpy", "mujoco", "gymnasium")) -> dict[str, Any]:
+    """Processor, cores, load and versions."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -356,7 +362,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "mujoco", "gymnasium")},
+        **{name: version(name) for name in packages},
     }
 
 
