@@ -19,9 +19,10 @@ from safepo.envs import VectorEnv
 from safepo.errors import UserError
 from safepo.logger import read_rows
 from safepo.rollout import CostSignals, SafetyRecord, make_batch
-from safepo.trainer import Trainer
+from safepo.trainer import Trainer, resume
 from tests.safepo.conftest import SMALL
 from tests.safepo.test_rollout import batch_of, collector
+from tests.safepo.test_train import assert_equal, final_state, partial_run
 
 Small = Callable[..., Path]
 NAMES = ("cost_hazards", "cost_vases_contact", "cost_vases_velocity")
@@ -272,3 +273,15 @@ def test_scalar_methods_hold_one_named_limit(small: Small, name: str) -> None:
 def test_unconstrained_methods_take_several_limits_for_the_record(small: Small) -> None:
     rows = read_rows(small("ppo", **SOURCES, cost_limit="cost_vases=2,cost_hazards=4") / "metrics.csv")
     assert float(rows[-1]["safety/cost_regret"]) == 24 and not any("multiplier" in key for key in rows[0])
+
+
+def test_a_run_with_several_limits_resumes_exactly(small: Small, tmp_path: Path) -> None:
+    """Two epochs of 10 steps each: the second resumes in the middle of episodes."""
+    options = {**SOURCES, "steps_per_epoch": 40, "total_steps": 80, "eval_episodes": 0}
+    options["cost_limit"] = "cost_vases=2,cost_hazards=4,cost=5"
+    straight = small("ppo_lag", **options)
+    other = partial_run(1, "ppo_lag", **options, log_dir=str(tmp_path / "other"))
+    resume(other)
+    assert_equal(final_state(straight), final_state(other))
+    assert len(final_state(other)["algorithm"]["multiplier"]["values"]) == 3
+    assert len(final_state(other)["algorithm"]["net"]["params"]) == 5, "actor, reward critic, three cost critics"

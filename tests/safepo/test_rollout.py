@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from safepo.advantages import gae
 from safepo.algorithms.settings import OnPolicySettings
 from safepo.envs import ActionMap, VectorEnv, action_map
 from safepo.errors import UserError
@@ -112,6 +113,32 @@ def test_reward_advantage_is_standardised_and_cost_advantage_only_centred() -> N
     assert batch.cost_advantage.mean().item() == pytest.approx(0, abs=1e-4)
     assert batch.cost_advantage.std().item() > 10
     assert raw["value/cost_adv"] > 10
+
+
+def test_reward_and_costs_have_lambdas_of_their_own() -> None:
+    c, net = collector("ToyClockCut-v0", 2)
+    data = c.collect(net, 10)
+    settings = OnPolicySettings(gamma=0.9, gae_lambda=0.7, cost_gae_lambda=0.2)
+    batch, raw = make_batch(data, settings, np.zeros(1), 4.0, 0.0, torch.device("cpu"))
+    parts = (data["rewards"], data["values"], data["next_values"], data["ends"])
+    for column, lam, centred in ((0, 0.7, batch.reward_advantage), (1, 0.2, batch.cost_advantage[0])):
+        advantage, target = gae(*parts, 0.9, np.array([lam, lam]))
+        expected = advantage[:, :, column].reshape(-1)
+        assert list(raw.values())[column] == pytest.approx(expected.mean())
+        expected = (expected - expected.mean()) / (expected.std(ddof=1) if column == 0 else 1.0)
+        np.testing.assert_allclose(centred.numpy(), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(batch.targets[column].numpy(), target[:, :, column].reshape(-1), rtol=1e-5)
+
+
+def test_fresh_episodes_start_fresh_statistics() -> None:
+    """Sums and running violations of the episodes given up are forgotten, what is known for good is kept."""
+    c, net = collector("ToyClockLong-v0", 2)
+    c.collect(net, 5)
+    assert c.safety.streak.tolist() == [5, 5] and c.sums[0, 2] == 5
+    c.reset(1)
+    assert not c.safety.streak.any() and not c.sums.any()
+    c.collect(net, 3)
+    assert c.safety.metrics()["safety/longest_violation"] == 5 and c.safety.nstep == 16
 
 
 def test_actions_are_mapped_but_not_clipped() -> None:

@@ -315,6 +315,19 @@ def test_the_unit_of_cost_does_not_matter(name: str, unit: float, case: int, mon
     torch.testing.assert_close(steps[1], steps[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_cpo_when_costs_are_rewards(sign: int) -> None:
+    """The gradients are parallel, and the problem loses a dimension: the step still ends at the limit."""
+    torch.set_default_dtype(torch.float32)  # where rounding hits hardest
+    algorithm, batch = small("cpo")
+    costs = 2 * batch.reward_advantage.unsqueeze(0)
+    batch = make_batch(algorithm.net, 80, episode_cost=25 + sign * 0.5, cost_advantage=costs)
+    metrics = algorithm.update(batch)
+    change = ((policy_ratio(algorithm.net, actor_row(algorithm.net), batch) - 1) * costs[0]).mean().item()
+    assert metrics["train/line_search"] >= 1
+    assert 0.0075 < -sign * change < 0.0115, "the excess was 0.01 per step either way"
+
+
 def test_pcpo_projects_onto_the_limit() -> None:
     """Against the projection in whitened coordinates; active projections satisfy the linearised limit."""
     rng, delta, active = np.random.default_rng(3), 0.01, 0
