@@ -6,19 +6,18 @@ reference implementation does. Both step our environments, with the same number 
 rollout s        collecting the epoch; the yardstick finishes its paths here, ours estimates advantages in the update
 env s            part of it inside the environment's `step`
 update s         the rest of the epoch
-passes s         part of it that loops over minibatches (CPO: the critics' regression)
 epoch s          rollout and update
 update CPU s     processor time of the update, which other programs on the machine disturb less
-CPU ms/batch     processor time of the passes per minibatch
+CPU ms/batch     processor time per minibatch of the part that loops over minibatches (CPO: the critics' regression)
 
-Rows: "ours"; "yardstick"; "reference environments", the yardstick with the time of the reference suite's own
+Rows: "ours"; "yardstick"; "reference envs", the yardstick with the time of the reference suite's own
 environments in place of ours (only with `--reference-python`: 10 environments, each in its process as the reference
 trains, random actions, the resets at the end of an episode included; one episode is timed and scaled to the epoch's
 steps); "ratio ...", that row over ours.
 
-Ours, yardstick and reference environments take turns, one epoch (one episode) each; medians over the repeats are
-printed, and ratios are medians of the ratios of one repeat (smallest - largest). Early stop by KL is switched off, so that both make all
-passes over the data.
+Ours, yardstick and reference environments take turns, one epoch (one episode) each. Medians over the repeats are
+printed; a ratio is taken within a repeat, its median and, in brackets, smallest and largest value are printed. Early
+stop by KL is switched off, so that both make all passes over the data.
 
 Results go to a JSON file as well, with the machine, the load and the versions.
 """
@@ -51,13 +50,12 @@ from safepo.trainer import Trainer
 FIRST_ORDER = ("ppo_lag",)
 REFERENCE_ENVS = 10  # what the reference trains with by default
 NEVER = 1e9  # a KL divergence that no pass reaches
-ON_REFERENCE = "reference environments"
+ON_REFERENCE = "reference envs"
 REPLACED = ("rollout_s", "environment_s", "epoch_s")  # what the environments' time is part of
 COLUMNS = {
     "rollout_s": "rollout s",
     "environment_s": "env s",
     "update_s": "update s",
-    "passes_s": "passes s",
     "epoch_s": "epoch s",
     "update_cpu_s": "update CPU s",
     "batch_cpu_ms": "CPU ms/batch",
