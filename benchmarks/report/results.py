@@ -1,0 +1,355 @@
+"""What a report is made of: one row per run, one row per (task, method), curves, and normalised scores.
+
+A *task* is an environment with a cost limit, so that runs under two limits never mix. A *method* is an algorithm; where
+one task has several configurations of an algorithm, the settings in which they differ become part of its name.
+
+    results = read_results(store)          # anything with the frames runs(), curves(), evaluations()
+    results.finals                         # a row per run: last logged metrics, evaluation, score
+    results.summary                        # a row per (task, method): mean, std, 95 % interval over seeds
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.report.statistics import t_interval
+from safepo.algorithms import ALGORITHMS
+from safepo.config import NOT_HASHED
+from safepo.errors import UserError
+
+Floats = NDArray[np.float64]
+DATA = Path(__file__).parents[1]
+REFERENCE_ALGORITHM = "ppo"
+"""Whose published return is the score 1: the unconstrained baseline that every published table has."""
+METRICS = {
+    "return": "ep/return",
+    "cost": "ep/cost",
+    "violating": "safety/violating_episodes",
+}
+"""Column -> metric of the training log; the value of a run is that of its last logged step."""
+SUMMARISED = (
+    *METRICS,
+    *(f"{mode}_{name}" for mode in ("deterministic", "stochastic") for name in ("return", "cost", "violating")),
+    "score",
+    "cost_ratio",
+    "seconds",
+    "steps_per_s",
+)
+NOT_NEGATIVE = ("cost", "violating", "cost_ratio", "seconds", "steps_per_s")
+TASK = ["env_id", "cost_limit"]
+ACTIVE = "finished"
+
+
+class Frames(Protocol):
+    """The part of a store that is read here."""
+
+    def runs(self) -> pd.DataFrame: ...
+    def curves(self, metrics: list[str] | None = None) -> pd.DataFrame: ...
+    def evaluations(self) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the scores 0 and 1 of a task lie."""
+
+    random: float
+    reference: float
+    source: str
+    """What the reference is, in words."""
+
+    def score(self, value: Any) -> Any:
+        span = self.reference - self.random
+        return (value - self.random) / span if abs(span) > 1e-9 else value * np.nan
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that pages, tables and figures show; frames are sorted by task and method."""
+
+    runs: pd.DataFrame
+    """as the store gives it, with `task`, `method` and `group`"""
+    finals: pd.DataFrame
+    """a row per run that has logged anything: columns `SUMMARISED` beside those of `runs`"""
+    summary: pd.DataFrame
+    """a row per (task, method) over its finished runs: `<name>_mean`, `_std`, `_low`, `_high`, `seeds`, `rank`"""
+    curves: pd.DataFrame
+    """run, step, return, cost of finished runs; of unfinished ones where a group has no finished run"""
+    scales: dict[str, Scale]
+    """by task; a task without a known random policy has none"""
+
+    @property
+    def tasks(self) -> list[str]:
+        return list(dict.fromkeys(self.runs["task"]))
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(self.runs.sort_values("order", kind="stable")["method"]))
+
+
+@cache
+def published() -> dict[str, Any]:
+    """Published figures: `results[env_id][algorithm] = [return, its std, cost, its std]`, and where they are from."""
+    return json.loads((DATA / "published.json").read_text())
+
+
+@cache
+def random_policy() -> dict[str, Any]:
+    """Uniform random actions: `results[env_id] = {"return": {"mean", "stderr"}, "cost": ...}`, and how measured."""
+    return json.loads((DATA / "random_policy.json").read_text())
+
+
+def read_results(store: Frames) -> Results:
+    """Read a store's frames once and derive the rest; a store without runs is a `UserError`."""
+    runs = store.runs().copy()
+    if runs.empty:
+        raise UserError("the store has no runs; nothing to report")
+    runs["task"] = [task_name(*row) for row in runs[TASK].itertuples(index=False)]
+    runs["group"] = [_group(*row) for row in runs[["run", "env_id", "algorithm", "cost_limit"]].itertuples(index=False)]
+    runs["method"] = _methods(runs)
+    runs["order"] = [_order(name) for name in runs["algorithm"]]
+    runs = runs.sort_values(["env_id", "cost_limit", "order", "method", "seed"], kind="stable").reset_index(drop=True)
+    curves = store.curves()
+    finals = _finals(runs, curves, store.evaluations())
+    scales = _scales(finals)
+    finals["score"] = [
+        scales[task].score(value) if task in scales else np.nan
+        for task, value in zip(finals["task"], finals["return"], strict=True)
+    ]
+    return Results(runs, finals, _summary(finals), _curves(runs, curves), scales)
+
+
+def task_name(env_id: str, cost_limit: str) -> str:
+    """Environment and limit in one label."""
+    return f"{env_id}, limit {show_limit(cost_limit)}"
+
+
+def show_limit(cost_limit: str) -> str:
+    """A limit as configured, without idle zeros."""
+    limit = single_limit(cost_limit)
+    return str(cost_limit).replace(",", ", ") if limit is None else f"{limit:g}"
+
+
+def single_limit(cost_limit: str) -> float | None:
+    """The limit on the step cost; None where single costs have limits by name."""
+    try:
+        return float(cost_limit)
+    except ValueError:
+        return None
+
+
+def named_limits(cost_limit: str) -> dict[str, float]:
+    """Metric of the training log -> its limit."""
+    limit = single_limit(cost_limit)
+    if limit is not None:
+        return {"ep/cost": limit}
+    parts = (part.partition("=") for part in str(cost_limit).split(","))
+    return {_metric(name.strip()): float(value) for name, _, value in parts}
+
+
+def constrained(algorithm: str) -> bool:
+    """Whether the algorithm looks at the cost; one that is not in the table is taken to."""
+    return algorithm not in ALGORITHMS or ALGORITHMS[algorithm].constrained
+
+
+def _metric(name: str) -> str:
+    return "ep/cost" if name == "cost" else f"cost/{name.removeprefix('cost_')}"
+
+
+def _order(algorithm: str) -> int:
+    """Order of the table of algorithms; unknown ones last."""
+    names = list(ALGORITHMS)
+    return names.index(algorithm) if algorithm in names else len(names)
+
+
+def _group(run: str, env_id: str, algorithm: str, cost_limit: str) -> str:
+    """Runs that differ only in the seed."""
+    return run.rpartition("-seed")[0] or f"{env_id}/{algorithm}/{cost_limit}"
+
+
+def _methods(runs: pd.DataFrame) -> list[str]:
+    """A name per run; settings are added where an algorithm has several configurations in a task."""
+    names: dict[str, str] = {}
+    for (_, algorithm), members in runs.groupby(["task", "algorithm"]):
+        name = ALGORITHMS[algorithm].symbol if algorithm in ALGORITHMS else algorithm
+        first = members.drop_duplicates("group")
+        settings = [flat_config(config) for config in first["config"]]
+        labels = [_difference(own, settings) for own in settings]
+        for group, label in zip(first["group"], labels, strict=True):
+            label = label if labels.count(label) == 1 else group.rpartition("-")[2]
+            names[group] = name if len(first) == 1 else f"{name} ({label})"
+    return [names[group] for group in runs["group"]]
+
+
+def flat_config(config: Any) -> dict[str, Any]:
+    """What shapes learning, as one flat table."""
+    if not isinstance(config, dict):
+        return {}
+    flat = {**config.get("run", {}), **config.get("settings", {})}
+    return {k: v for k, v in flat.items() if k not in NOT_HASHED and k not in TASK}
+
+
+def _difference(own: dict[str, Any], all_: list[dict[str, Any]], most: int = 3) -> str:
+    """The settings in which configurations differ, with the values of `own`."""
+    keys = [key for key in own if any(other.get(key) != own[key] for other in all_)]
+    parts = [f"{key}={_short(own[key])}" for key in keys[:most]]
+    return ", ".join(parts) + (", …" if len(keys) > most else "")
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _finals(runs: pd.DataFrame, curves: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Last logged metrics and evaluation means of every run with a curve or an evaluation."""
+    last = curves[curves["step"] == curves.groupby("run")["step"].transform("max")]
+    wide = last.pivot_table(index="run", columns="metric", values="value", aggfunc="last", dropna=False)
+    table = pd.DataFrame({name: wide.get(metric, np.nan) for name, metric in METRICS.items()}, index=wide.index)
+    table = table.astype(float).join(_evaluations(runs, evaluations), how="outer")
+    limits = runs.set_index("run")["cost_limit"]
+    table["cost_ratio"] = [_cost_ratio(limits[run], wide.loc[run] if run in wide.index else {}) for run in table.index]
+    return runs.join(table, on="run", how="inner")
+
+
+def _cost_ratio(cost_limit: str, metrics: Any) -> float:
+    """Cost over limit; the largest one of several limits. NaN for a limit of 0."""
+    ratios = [metrics.get(name, np.nan) / limit if limit else np.nan for name, limit in named_limits(cost_limit).items()]
+    return float(np.max(ratios))
+
+
+def _evaluations(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Columns `<mode>_return`, `<mode>_cost`, `<mode>_violating`; rows are runs."""
+    columns = [name for name in SUMMARISED if name.startswith(("deterministic", "stochastic"))]
+    if evaluations.empty:
+        return pd.DataFrame(columns=columns, index=pd.Index([], name="run"), dtype=float)
+    frame = evaluations.assign(
+        violating=[_violates(limit, cost) for limit, cost in zip(evaluations["cost_limit"], evaluations["cost"])]
+    )
+    means = frame.groupby(["run", "mode"])[["return", "cost", "violating"]].mean().unstack("mode")
+    means.columns = [f"{mode}_{name}" for name, mode in means.columns]
+    return means.reindex(columns=columns).astype(float)
+
+
+def _violates(cost_limit: str, cost: float) -> float:
+    """1 where the episode's cost exceeds the limit; NaN for limits by name, whose costs are not kept by episode."""
+    limit = single_limit(cost_limit)
+    return np.nan if limit is None or np.isnan(cost) else float(cost > limit)
+
+
+def _scales(finals: pd.DataFrame) -> dict[str, Scale]:
+    scales = {}
+    for task, members in finals[finals["status"] == ACTIVE].groupby("task", sort=False):
+        env_id = members["env_id"].iloc[0]
+        if env_id not in random_policy()["results"]:
+            continue
+        reference, source = _reference(env_id, members)
+        scales[task] = Scale(random_policy()["results"][env_id]["return"]["mean"], reference, source)
+    return scales
+
+
+def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
+    """The published return of the reference algorithm, else the best mean of this store."""
+    figures = published()["results"].get(env_id, {})
+    if REFERENCE_ALGORITHM in figures:
+        name = ALGORITHMS[REFERENCE_ALGORITHM].symbol
+        return figures[REFERENCE_ALGORITHM][0], f"{name}, published, {published()['steps']:.0e} steps"
+    means = members.groupby("method")["return"].mean().dropna()
+    if means.empty:
+        return np.nan, "none"
+    return float(means.max()), f"{means.idxmax()}, the best mean of this store"
+
+
+def _summary(finals: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation (ddof 1) and interval over the seeds of finished runs, with a rank within the task."""
+    rows = []
+    finished = finals[finals["status"] == ACTIVE]
+    for (task, method), members in finished.groupby(["task", "method"], sort=False):
+        first = members.iloc[0]
+        row: dict[str, Any] = {"task": task, "method": method, "seeds": len(members)}
+        row |= {key: first[key] for key in (*TASK, "algorithm", "total_steps", "order", "group")}
+        for name in SUMMARISED:
+            row |= {f"{name}_{k}": v for k, v in describe(name, members[name].to_numpy(float)).items()}
+        rows.append(row)
+    summary = pd.DataFrame(rows)
+    if summary.empty:
+        return summary
+    summary["within_limit"] = summary["cost_ratio_mean"] <= 1
+    summary["constrained"] = [constrained(name) for name in summary["algorithm"]]
+    summary["rank"] = summary.groupby("task", sort=False, group_keys=False).apply(_rank, include_groups=False)
+    return summary
+
+
+def describe(name: str, values: Floats) -> dict[str, float]:
+    """Statistics over seeds; missing values are left out, all missing gives NaN."""
+    values = values[np.isfinite(values)]
+    low, high = t_interval(values)
+    if name.endswith(NOT_NEGATIVE):
+        low = max(low, 0.0) if np.isfinite(low) else low
+    if name.endswith("violating"):
+        high = min(high, 1.0) if np.isfinite(high) else high
+    return {
+        "mean": float(values.mean()) if len(values) else np.nan,
+        "std": float(values.std(ddof=1)) if len(values) > 1 else np.nan,
+        "low": low,
+        "high": high,
+    }
+
+
+def _rank(members: pd.DataFrame) -> pd.Series:
+    """Mean cost within the limit first, by return; then the others, by cost over limit; unknown ones last."""
+    key = members.assign(
+        outside=~members["within_limit"],
+        value=np.where(members["within_limit"], -members["return_mean"], members["cost_ratio_mean"]),
+    )
+    order = key.sort_values(["outside", "value"], kind="stable").index
+    return pd.Series(range(1, len(order) + 1), index=order)
+
+
+def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Return and cost by step; unfinished runs only where their group has no finished one."""
+    done = set(runs.loc[runs["status"] == ACTIVE, "group"])
+    shown = runs[(runs["status"] == ACTIVE) | ~runs["group"].isin(done)]
+    both = curves[curves["metric"].isin(("ep/return", "ep/cost")) & curves["run"].isin(shown["run"])]
+    wide = both.pivot_table(index=["run", "step"], columns="metric", values="value", aggfunc="last", dropna=False)
+    wide = wide.reindex(columns=["ep/return", "ep/cost"]).set_axis(["return", "cost"], axis=1)
+    return wide.reset_index().merge(shown[["run", "task", "method", "algorithm", "seed", "status"]], on="run")
+
+
+def complete_block(finals: pd.DataFrame) -> tuple[list[str], list[str], int]:
+    """The largest block of methods x tasks x seeds without a hole: aggregates compare like with like.
+
+    Returns methods, tasks and the number of seeds; empty lists where no two methods share a task.
+    """
+    usable = _usable(finals)
+    counts = usable.groupby(["method", "task"], sort=False).size().unstack(fill_value=0)
+    best: tuple[int, int, list[str], list[str], int] = (0, 0, [], [], 0)
+    for seeds in sorted(set(counts.to_numpy().ravel()) - {0}):
+        enough = counts >= seeds
+        for _, row in enough.iterrows():
+            tasks = list(enough.columns[row])
+            methods = list(enough.index[enough[tasks].all(axis=1)]) if tasks else []
+            size = len(methods) * len(tasks) * int(seeds)
+            best = max(best, (size, int(seeds), methods, tasks, int(seeds)), key=lambda found: found[:2])
+    return best[2], best[3], best[4]
+
+
+def matrices(
+    finals: pd.DataFrame, column: str, methods: Iterable[str], tasks: list[str], seeds: int
+) -> dict[str, Floats]:
+    """Score matrices `(seeds, tasks)` by method, of the first seeds of each."""
+    usable = _usable(finals)
+    values = {key: rows.sort_values("seed")[column].to_numpy(float) for key, rows in usable.groupby(["method", "task"])}
+    return {method: np.array([values[method, task][:seeds] for task in tasks]).T for method in methods}
+
+
+def _usable(finals: pd.DataFrame) -> pd.DataFrame:
+    """Finished runs with both normalised figures."""
+    return finals[(finals["status"] == ACTIVE) & finals["score"].notna() & finals["cost_ratio"].notna()]
