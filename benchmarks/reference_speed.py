@@ -31,7 +31,7 @@ with contextlib.redirect_stdout(sys.stderr):
     from safety_gymnasium.vector.async_vector_env import SafetyAsyncVectorEnv
     from safety_gymnasium.wrappers import SafeRescaleAction
 
-_envs = {}
+_envs: dict = {}
 
 
 def measure(env_id: str, seed: int) -> dict:
@@ -94,7 +94,11 @@ def main() -> None:
     if args.serve:
         for count, line in enumerate(sys.stdin):
             env_id, *sizes = line.split()
-            answer(measure_async(env_id, *map(int, sizes), seed=count) if sizes else measure(env_id, seed=count))
+            if sizes:
+                num_envs, length = map(int, sizes)
+                answer(measure_async(env_id, num_envs, length, seed=count))
+            else:
+                answer(measure(env_id, seed=count))
         return
     for env_id in args.ids:
         for episode in range(args.episodes):

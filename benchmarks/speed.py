@@ -33,7 +33,6 @@ import pstats
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -124,7 +123,7 @@ class EngineClock:
         return timed
 
 
-def draw_actions(space: gymnasium.spaces.Box, steps: int, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+def draw_actions(space: Any, steps: int, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
     """Uniform actions, (steps, *shape, u)."""
     rng = np.random.default_rng(seed)
     return rng.uniform(space.low, space.high, (steps, *shape, *space.shape))
@@ -436,4 +435,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

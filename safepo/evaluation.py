@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ def evaluate(
     """Run at least `episodes` episodes; return mean, std (ddof 1) and standard error of return, cost and length.
 
     Up to ten environments each run the same number of whole episodes, so short episodes are not over-represented.
+    `values` beside them holds one number per episode, in the same order for all three.
     """
     num_envs = min(episodes, MAX_ENVS)
     env = VectorEnv(env_id, num_envs)
@@ -45,7 +47,10 @@ def evaluate(
         "episodes": len(table),
         "seed": seed,
         "deterministic": deterministic,
-        **{name: summary(table[:, i]) for i, name in enumerate(names)},
+        **{
+            name: summary(table[:, i]) | ({"values": table[:, i].tolist()} if i < 3 else {})
+            for i, name in enumerate(names)
+        },
     }
 
 
@@ -120,7 +125,8 @@ def both_modes(policy: Actor, env_id: str, episodes: int, seed: int) -> dict[str
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write beside, then rename."""
+    """Write beside, then rename; lists of numbers stay on one line."""
     beside = path.with_name(path.name + ".partial")
-    beside.write_text(json.dumps(data, indent=2) + "\n")
+    text = re.sub(r'\[\n([^][{}"]*)\]', lambda m: "[" + " ".join(m[1].split()) + "]", json.dumps(data, indent=2))
+    beside.write_text(text + "\n")
     os.replace(beside, path)
