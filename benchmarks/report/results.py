@@ -11,7 +11,7 @@ one task has several configurations of an algorithm, the settings in which they 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,14 +19,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from benchmarks.report.statistics import t_interval
+from benchmarks.report.statistics import Estimate, Floats, interquartile_means, profile, t_interval
 from safepo.algorithms import ALGORITHMS
 from safepo.config import NOT_HASHED
-from safepo.errors import UserError
+from safepo.errors import UserError, did_you_mean
 
-Floats = NDArray[np.float64]
 DATA = Path(__file__).parents[1]
 REFERENCE_ALGORITHM = "ppo"
 """Whose published return is the score 1: the unconstrained baseline that every published table has."""
@@ -47,6 +45,8 @@ SUMMARISED = (
 NOT_NEGATIVE = ("cost", "violating", "cost_ratio", "seconds", "steps_per_s")
 TASK = ["env_id", "cost_limit"]
 ACTIVE = "finished"
+TAUS = 101
+"""Thresholds of a profile."""
 
 
 class Frames(Protocol):
@@ -69,6 +69,21 @@ class Scale:
     def score(self, value: Any) -> Any:
         span = self.reference - self.random
         return (value - self.random) / span if abs(span) > 1e-9 else value * np.nan
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Judgement over all tasks of a block of runs without a hole; dictionaries are by method."""
+
+    methods: list[str]
+    tasks: list[str]
+    seeds: int
+    means: dict[str, dict[str, Estimate]]
+    """`score` and `cost_ratio` -> interquartile means"""
+    taus: dict[str, Floats]
+    """`score` and `cost_ratio` -> thresholds `(k,)` of the profiles"""
+    profiles: dict[str, dict[str, tuple[Floats, Floats, Floats]]]
+    """`score` and `cost_ratio` -> share of runs above each threshold, lower and upper bound, `(k,)` each"""
 
 
 @dataclass(frozen=True)
@@ -107,18 +122,25 @@ def random_policy() -> dict[str, Any]:
     return json.loads((DATA / "random_policy.json").read_text())
 
 
-def read_results(store: Frames) -> Results:
-    """Read a store's frames once and derive the rest; a store without runs is a `UserError`."""
-    runs = store.runs().copy()
+def read_results(store: Frames, suites: Sequence[str] = ()) -> Results:
+    """Read a store's frames once and derive the rest; a store without runs (of these suites) is a `UserError`."""
+    runs = store.runs()
     if runs.empty:
         raise UserError("the store has no runs; nothing to report")
+    known = sorted({suite for row in runs["suites"] for suite in row})
+    for suite in suites:
+        if suite not in known:
+            raise UserError(did_you_mean(suite, known, "suite in this store"))
+    if suites:
+        runs = runs[[bool(set(row) & set(suites)) for row in runs["suites"]]]
+    runs = runs.copy()
     runs["task"] = [task_name(*row) for row in runs[TASK].itertuples(index=False)]
     runs["group"] = [_group(*row) for row in runs[["run", "env_id", "algorithm", "cost_limit"]].itertuples(index=False)]
     runs["method"] = _methods(runs)
     runs["order"] = [_order(name) for name in runs["algorithm"]]
     runs = runs.sort_values(["env_id", "cost_limit", "order", "method", "seed"], kind="stable").reset_index(drop=True)
-    curves = store.curves()
-    finals = _finals(runs, curves, store.evaluations())
+    curves, evaluations = (frame[frame["run"].isin(runs["run"])] for frame in (store.curves(), store.evaluations()))
+    finals = _finals(runs, curves, evaluations)
     scales = _scales(finals)
     finals["score"] = [
         scales[task].score(value) if task in scales else np.nan
@@ -221,7 +243,9 @@ def _finals(runs: pd.DataFrame, curves: pd.DataFrame, evaluations: pd.DataFrame)
 
 def _cost_ratio(cost_limit: str, metrics: Any) -> float:
     """Cost over limit; the largest one of several limits. NaN for a limit of 0."""
-    ratios = [metrics.get(name, np.nan) / limit if limit else np.nan for name, limit in named_limits(cost_limit).items()]
+    ratios = [
+        metrics.get(name, np.nan) / limit if limit else np.nan for name, limit in named_limits(cost_limit).items()
+    ]
     return float(np.max(ratios))
 
 
@@ -260,7 +284,7 @@ def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
     figures = published()["results"].get(env_id, {})
     if REFERENCE_ALGORITHM in figures:
         name = ALGORITHMS[REFERENCE_ALGORITHM].symbol
-        return figures[REFERENCE_ALGORITHM][0], f"{name}, published, {published()['steps']:.0e} steps"
+        return figures[REFERENCE_ALGORITHM][0], f"{name}, published, {published()['steps']:,} steps"
     means = members.groupby("method")["return"].mean().dropna()
     if means.empty:
         return np.nan, "none"
@@ -319,7 +343,7 @@ def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     shown = runs[(runs["status"] == ACTIVE) | ~runs["group"].isin(done)]
     both = curves[curves["metric"].isin(("ep/return", "ep/cost")) & curves["run"].isin(shown["run"])]
     wide = both.pivot_table(index=["run", "step"], columns="metric", values="value", aggfunc="last", dropna=False)
-    wide = wide.reindex(columns=["ep/return", "ep/cost"]).set_axis(["return", "cost"], axis=1)
+    wide = wide.reindex(columns=["ep/return", "ep/cost"]).set_axis(["return", "cost"], axis=1).dropna(how="all")
     return wide.reset_index().merge(shown[["run", "task", "method", "algorithm", "seed", "status"]], on="run")
 
 
@@ -339,6 +363,21 @@ def complete_block(finals: pd.DataFrame) -> tuple[list[str], list[str], int]:
             size = len(methods) * len(tasks) * int(seeds)
             best = max(best, (size, int(seeds), methods, tasks, int(seeds)), key=lambda found: found[:2])
     return best[2], best[3], best[4]
+
+
+def aggregate(results: Results) -> Aggregate | None:
+    """Interquartile means and performance profiles of return scores and relative costs; None without any such run."""
+    methods, tasks, seeds = complete_block(results.finals)
+    if not methods:
+        return None
+    means, taus, profiles = {}, {}, {}
+    for column in ("score", "cost_ratio"):
+        scores = matrices(results.finals, column, methods, tasks, seeds)
+        every = np.concatenate([matrix.ravel() for matrix in scores.values()])
+        taus[column] = np.linspace(min(0.0, float(every.min())), max(1.1, float(every.max()) * 1.02), TAUS)
+        means[column] = interquartile_means(scores)
+        profiles[column] = {method: profile(matrix, taus[column]) for method, matrix in scores.items()}
+    return Aggregate(methods, tasks, seeds, means, taus, profiles)
 
 
 def matrices(

@@ -70,20 +70,17 @@ def bootstrap(data: Mapping[str, tuple[Floats, ...]], measure: Callable[..., flo
     return found
 
 
-def profiles(scores: Mapping[str, Floats], taus: Floats) -> dict[str, tuple[Floats, Floats, Floats]]:
-    """Share of runs above each of `taus` `(k,)`: value, lower and upper bound `(k,)` by method."""
-    found = {}
-    for name, matrix in scores.items():
-        with _own_randomness():
-            values, bounds = library.create_performance_profile(
-                {name: matrix},
-                taus,
-                custom_profile_func=lambda scores, taus: (scores[..., None] > taus).mean(axis=(0, 1)),
-                reps=REPS,
-                confidence_interval_size=CONFIDENCE,
-            )
-        found[name] = (values[name], bounds[name][0], bounds[name][1])
-    return found
+def profile(scores: Floats, taus: Floats) -> tuple[Floats, Floats, Floats]:
+    """Share of the runs `(seeds, tasks)` above each of `taus` `(k,)`, with lower and upper bound, `(k,)` each."""
+    with _own_randomness():
+        values, bounds = library.create_performance_profile(
+            {"": scores},
+            taus,
+            custom_profile_func=lambda matrix, levels: (matrix[..., None] > levels).mean(axis=(0, 1)),
+            reps=REPS,
+            confidence_interval_size=CONFIDENCE,
+        )
+    return values[""], bounds[""][0], bounds[""][1]
 
 
 @contextmanager
