@@ -1,8 +1,8 @@
 """The page's figures as plotly data: plain dictionaries that page.js draws.
 
-Every trace carries `meta = {"method", "kind"}`; the page's filters show and hide traces by these. Kinds: `mean`, `band`,
-`seed` (one thin line per seed), `published`, `limit`. One colour per algorithm everywhere; algorithms that ignore the
-cost are dashed and have open markers.
+Every trace carries `meta = {"method", "kind"}`; the page's filters show and hide traces by these. Kinds: `mean`,
+`band`, `seed` (one thin line per seed), `published`, `limit`. One colour per algorithm everywhere; algorithms that
+ignore the cost are dashed and have open markers.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def speed_figure(results: Results, styles: dict[str, Look]) -> Figure:
     """Training steps per second of finished runs, a marker per task and method."""
     figure = Figure("speed", "Training speed")
     for method, look in styles.items():
-        rows = results.summary[results.summary["method"] == method] if len(results.summary) else []
+        rows = results.summary[results.summary["method"] == method]
         if len(rows):
             figure.data.append(
                 {

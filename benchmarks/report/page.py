@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from html import escape
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,7 +34,9 @@ def page(results: Results, found: Aggregate | None, title: str, output: Path, st
     aggregates = aggregate_figures(found, styles) if found else []
     per_task = [task_figures(results, task, i, styles) for i, task in enumerate(results.tasks)]
     speed = speed_figure(results, styles)
-    figures = {f.name: {"data": f.data, "layout": f.layout} for f in [*aggregates, *sum(per_task, []), speed]}
+    figures = {
+        f.name: {"data": f.data, "layout": f.layout} for f in [*aggregates, *chain.from_iterable(per_task), speed]
+    }
     body = [
         _header(results, title),
         _toolbar(results, styles),
@@ -171,8 +174,8 @@ def _plots(figures: Iterable[Figure], kind: str = "") -> str:
 def _overview(results: Results, found: Aggregate | None, figures: list[Figure], styles: dict[str, Look]) -> str:
     if found is None:
         return (
-            "<h2>Over all environments</h2><p>No aggregate: no finished run has both a score and a cost relative to its "
-            "limit (a score needs the return of a random policy; see <a href='#scales'>scores</a>).</p>"
+            "<h2>Over all environments</h2><p>No aggregate: no finished run has both a score and a cost relative to "
+            "its limit (a score needs the return of a random policy; see <a href='#scales'>scores</a>).</p>"
         )
     methods, tasks, seeds, means = found.methods, found.tasks, found.seeds, found.means
     left = [task for task in results.tasks if task not in tasks]
@@ -223,7 +226,7 @@ def _estimate(estimate: Estimate) -> str:
 def _task(results: Results, task: str, figures: list[Figure], styles: dict[str, Look], output: Path) -> str:
     runs = results.runs[results.runs["task"] == task]
     env_id, cost_limit = runs.iloc[0][["env_id", "cost_limit"]]
-    rows = results.summary[results.summary["task"] == task] if len(results.summary) else results.summary
+    rows = results.summary[results.summary["task"] == task]
     if len(rows):
         table = _task_table(rows.sort_values("rank"), styles)
     else:
@@ -235,6 +238,7 @@ def _task(results: Results, task: str, figures: list[Figure], styles: dict[str, 
         notes.append("Not finished, not in the table: " + ", ".join(f"{n} {name}" for name, n in counts.items()) + ".")
     if single_limit(cost_limit) is None:
         notes.append(f"Limits of single costs: {show_limit(cost_limit)}. The curve shows the sum of all costs.")
+    noted = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
     videos = [(row["method"], row["seed"], path) for row in runs.to_dict("records") for path in _videos(row["folder"])]
     if videos:
         links = ", ".join(f'<a href="{_link(p, output)}">{escape(m)} seed {s}</a>' for m, s, p in videos)
@@ -243,14 +247,15 @@ def _task(results: Results, task: str, figures: list[Figure], styles: dict[str, 
         films = ""
     return f"""<section class="task" data-task="{escape(task)}"><h3>{escape(env_id)}
 <span class="soft">· cost limit {escape(show_limit(cost_limit))}</span></h3>
-{_plots(figures)}{table}{f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""}{films}{_commands(runs)}</section>"""
+{_plots(figures)}{table}{noted}{films}{_commands(runs)}</section>"""
 
 
 def _task_table(rows: pd.DataFrame, styles: dict[str, Look]) -> str:
     head = f"""<thead><tr><th class="left" colspan="3"></th>
 <th class="group" colspan="3">Training</th><th class="group" colspan="3">Evaluation, deterministic</th>
 <th class="group" colspan="3">Evaluation, stochastic</th><th class="group" colspan="2">Normalised</th>
-<th class="group" colspan="2">Speed</th><th class="group" colspan="2">Published, {published()["steps"]:,} steps</th></tr>
+<th class="group" colspan="2">Speed</th>
+<th class="group" colspan="2">Published, {published()["steps"]:,} steps</th></tr>
 <tr><th>#</th><th class="left">Method</th><th>Seeds</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
 <th class="first">Return</th><th>Cost</th><th>Violating</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
 <th class="first">Score</th><th>Cost / limit</th><th class="first">Time</th><th>Steps/s</th>
@@ -303,7 +308,8 @@ def _scales(results: Results) -> str:
     for task in results.tasks:
         scale = results.scales.get(task)
         cells = (
-            f"<td>{number(scale.random)}</td><td>{number(scale.reference)}</td><td class='left'>{escape(scale.source)}</td>"
+            f"<td>{number(scale.random)}</td><td>{number(scale.reference)}</td>"
+            f"<td class='left'>{escape(scale.source)}</td>"
             if scale
             else "<td>–</td><td>–</td><td class='left'>no score</td>"
         )
@@ -316,9 +322,9 @@ store where nothing is published. A constrained method need not reach 1. Cost is
 limits: the largest ratio).</p>
 <div class="scroll"><table><thead><tr><th class="left">Environment</th><th>Random return</th><th>Reference return</th>
 <th class="left">Reference</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>
-<p class="note">Published figures are {escape(about["implementation"])}'s, after {about["steps"]:,} steps with cost limit
-{about["cost_limit"]:g}; seeds: {escape(about["seeds"])}. {escape(about["note"])} They are shown at the same limit only.
-With another budget they say where training may go, not what these runs should have reached.
+<p class="note">Published figures are {escape(about["implementation"])}'s, after {about["steps"]:,} steps with cost
+limit {about["cost_limit"]:g}; seeds: {escape(about["seeds"])}. {escape(about["note"])} They are shown at the
+same limit only. With another budget they say where training may go, not what these runs should have reached.
 Source: {escape(about["source"])}</p>"""
 
 
@@ -330,9 +336,9 @@ def _runs(results: Results, output: Path) -> str:
     rows = "".join(_run_row(row, output) for row in attention.sort_values("late", kind="stable").to_dict("records"))
     counts = ", ".join(f"{n} {name}" for name, n in runs["status"].value_counts().items())
     return f"""<h2 id="runs">Runs</h2><p>{escape(counts)}.</p>
-<div class="scroll long"><table><thead><tr><th class="left">Run</th><th class="left">State</th><th>Steps</th><th>Time</th>
-<th>Steps/s</th><th>Attempts</th><th class="left">Worker</th><th class="left">Started</th><th class="left">Commit</th>
-<th class="left">Details</th></tr></thead><tbody>{rows}</tbody></table></div>"""
+<div class="scroll long"><table><thead><tr><th class="left">Run</th><th class="left">State</th><th>Steps</th>
+<th>Time</th><th>Steps/s</th><th>Attempts</th><th class="left">Worker</th><th class="left">Started</th>
+<th class="left">Commit</th><th class="left">Details</th></tr></thead><tbody>{rows}</tbody></table></div>"""
 
 
 def _run_row(row: dict[str, Any], output: Path) -> str:
@@ -375,17 +381,17 @@ def _method(results: Results) -> str:
     return f"""<h2>How the numbers are made</h2><dl>
 <dt>Return, cost</dt><dd>Undiscounted sums over an episode. Training: mean over the last 50 episodes of the stochastic
 policy at the end of training. Evaluation: fresh episodes of the final policy with frozen statistics.</dd>
-<dt>Violating</dt><dd>Training: share of all episodes since the start whose cost exceeded the limit. Evaluation: share of
-the evaluation episodes.</dd>
-<dt>±, [ ]</dt><dd>Standard deviation over seeds (n − 1). From {MIN_SEEDS} seeds on, the 95 % interval of the mean (Student's t), cut at 0
-where a quantity cannot be negative.</dd>
+<dt>Violating</dt><dd>Training: share of all episodes since the start whose cost exceeded the limit. Evaluation: share
+of the evaluation episodes.</dd>
+<dt>±, [ ]</dt><dd>Standard deviation over seeds (n − 1). From {MIN_SEEDS} seeds on, the 95 % interval of the mean
+(Student's t), cut at 0 where a quantity cannot be negative.</dd>
 <dt>#</dt><dd>Methods whose mean cost is within the limit come first, by return; then the others, by cost / limit.</dd>
-<dt>Aggregates</dt><dd>rliable: interquartile mean over all runs of all environments, percentile intervals of {REPS:,} stratified
-bootstrap samples, the same ones at every call.</dd>
-<dt>Environments</dt><dd>An environment with two cost limits counts as two; several settings of one algorithm are named by
-what differs.</dd></dl>
-<footer>Written by <code>python -m benchmarks report</code>. Tables as CSV, JSON and Markdown, and figures as PNG and SVG, lie beside
-this page.</footer>"""
+<dt>Aggregates</dt><dd>rliable: interquartile mean over all runs of all environments, percentile intervals of {REPS:,}
+stratified bootstrap samples, the same ones at every call.</dd>
+<dt>Environments</dt><dd>An environment with two cost limits counts as two; several settings of one algorithm are named
+by what differs.</dd></dl>
+<footer>Written by <code>python -m benchmarks report</code>. Tables as CSV, JSON and Markdown, and figures as PNG and
+SVG, lie beside this page.</footer>"""
 
 
 def _videos(folder: Any) -> list[Path]:

@@ -1,8 +1,10 @@
-"""The figures for papers: PNG and SVG by matplotlib, drawn from the same numbers and in the same colours as the page."""
+"""The figures for papers: PNG and SVG by matplotlib, of the same numbers and in the same colours as the page."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +46,14 @@ def write_pictures(results: Results, found: Aggregate | None, styles: dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with matplotlib.rc_context(STYLE):
-        drawings = {_file_name(task): (_draw_task, (results, task, styles)) for task in results.tasks}
+        drawings: dict[str, Callable[[], Any]] = {
+            _file_name(task): partial(_draw_task, pyplot, results, task, styles) for task in results.tasks
+        }
         if found:
-            drawings |= {
-                "interquartile_means": (_draw_means, (found, styles)),
-                "profiles": (_draw_profiles, (found, styles)),
-            }
-        for name, (draw, arguments) in drawings.items():
-            figure = draw(pyplot, *arguments)
+            drawings["interquartile_means"] = partial(_draw_means, pyplot, found, styles)
+            drawings["profiles"] = partial(_draw_profiles, pyplot, found, styles)
+        for name, draw in drawings.items():
+            figure = draw()
             for suffix in ("png", "svg"):
                 written.append(folder / f"{name}.{suffix}")
                 metadata = {"Date": None} if suffix == "svg" else {}
@@ -65,6 +67,8 @@ def _file_name(task: str) -> str:
 
 
 def _draw_task(pyplot: Any, results: Results, task: str, styles: dict[str, Look]) -> Any:
+    from matplotlib.ticker import EngFormatter
+
     figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     curves = results.curves[results.curves["task"] == task]
     finals = results.finals[(results.finals["task"] == task) & (results.finals["status"] == ACTIVE)]
@@ -85,15 +89,15 @@ def _draw_task(pyplot: Any, results: Results, task: str, styles: dict[str, Look]
     ):
         axis.set_xlabel(across)
         axis.set_ylabel(up)
-    axes[0].ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
-    axes[1].ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
-    for axis in (axes[0].xaxis, axes[1].xaxis):
-        axis.set_major_locator(pyplot.MaxNLocator(5))
+    for axis in axes[:2]:
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_xlim(left=0)
     if limit is not None:
         axes[1].axhline(limit, color=LIMIT_COLOUR, linestyle=(0, (4, 3)), linewidth=1)
         axes[1].annotate(f" limit\n {limit:g}", (1, limit), xycoords=("axes fraction", "data"), va="center")
-        axes[2].axvline(limit, color=LIMIT_COLOUR, linestyle=(0, (4, 3)), linewidth=1)
-        axes[2].annotate(f" limit {limit:g}", (limit, 1), xycoords=("data", "axes fraction"), va="bottom")
+        _line(axes[2], limit, f"limit {limit:g}")
+    axes[1].set_ylim(bottom=0)
+    axes[2].set_xlim(left=0)
     figure.suptitle(task, fontsize=10)
     _legend(figure, [m for m in styles if m in set(curves["method"])], styles)
     return figure
@@ -115,7 +119,8 @@ def _draw_means(pyplot: Any, found: Aggregate, styles: dict[str, Look]) -> Any:
             if math.isfinite(estimate.low):
                 axis.plot([estimate.low, estimate.high], [y, y], color=look.colour, linewidth=2)
             axis.plot(estimate.value, y, **_marker(look))
-        axis.axvline(1, color=LIMIT_COLOUR, linestyle=(0, (4, 3)), linewidth=1)
+        _line(axis, 1, "reference" if column == "score" else "limit")
+        axis.set_xlim(left=min(0, axis.get_xlim()[0]) if column == "score" else 0)
         axis.set_xlabel(f"{name}, interquartile mean")
         axis.set_yticks(range(len(methods)), methods)
     axes[0].invert_yaxis()
@@ -129,15 +134,24 @@ def _draw_profiles(pyplot: Any, found: Aggregate, styles: dict[str, Look]) -> An
         for method in shown:
             look = styles[method]
             value, low, high = found.profiles[column][method]
-            axis.plot(found.taus[column], value, color=look.colour, linestyle=LINES[look.dash], linewidth=1.5)
+            line = {"color": look.colour, "linestyle": LINES[look.dash], "linewidth": 1.5}
+            axis.plot(found.taus[column], value, drawstyle="steps-post", **line)
             if found.seeds >= MIN_SEEDS:
                 axis.fill_between(found.taus[column], low, high, color=look.colour, alpha=0.12, linewidth=0)
-        axis.axvline(1, color=LIMIT_COLOUR, linestyle=(0, (4, 3)), linewidth=1)
+        _line(axis, 1, "reference" if column == "score" else "limit")
         axis.set_xlabel(name)
         axis.set_ylabel("share of runs above τ")
         axis.set_ylim(-0.02, 1.04)
     _legend(figure, shown, styles)
     return figure
+
+
+def _line(axis: Any, x: float, text: str) -> None:
+    """A vertical line with its name above it."""
+    axis.axvline(x, color=LIMIT_COLOUR, linestyle=(0, (4, 3)), linewidth=1)
+    axis.annotate(
+        text, (x, 1), xytext=(2, 2), xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom"
+    )
 
 
 def _marker(look: Look) -> dict[str, Any]:

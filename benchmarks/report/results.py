@@ -42,6 +42,7 @@ SUMMARISED = (
     "seconds",
     "steps_per_s",
 )
+STATISTICS = ("mean", "std", "low", "high")
 NOT_NEGATIVE = ("cost", "violating", "cost_ratio", "seconds", "steps_per_s")
 TASK = ["env_id", "cost_limit"]
 ACTIVE = "finished"
@@ -255,7 +256,9 @@ def _evaluations(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     if evaluations.empty:
         return pd.DataFrame(columns=columns, index=pd.Index([], name="run"), dtype=float)
     frame = evaluations.assign(
-        violating=[_violates(limit, cost) for limit, cost in zip(evaluations["cost_limit"], evaluations["cost"])]
+        violating=[
+            _violates(limit, cost) for limit, cost in zip(evaluations["cost_limit"], evaluations["cost"], strict=True)
+        ]
     )
     means = frame.groupby(["run", "mode"])[["return", "cost", "violating"]].mean().unstack("mode")
     means.columns = [f"{mode}_{name}" for name, mode in means.columns]
@@ -293,21 +296,20 @@ def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
 
 def _summary(finals: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation (ddof 1) and interval over the seeds of finished runs, with a rank within the task."""
+    identity = (*TASK, "algorithm", "total_steps", "order", "group")
     rows = []
-    finished = finals[finals["status"] == ACTIVE]
-    for (task, method), members in finished.groupby(["task", "method"], sort=False):
-        first = members.iloc[0]
-        row: dict[str, Any] = {"task": task, "method": method, "seeds": len(members)}
-        row |= {key: first[key] for key in (*TASK, "algorithm", "total_steps", "order", "group")}
+    for (task, method), members in finals[finals["status"] == ACTIVE].groupby(["task", "method"], sort=False):
+        row = {"task": task, "method": method, "seeds": len(members), **members.iloc[0][list(identity)]}
         for name in SUMMARISED:
             row |= {f"{name}_{k}": v for k, v in describe(name, members[name].to_numpy(float)).items()}
         rows.append(row)
-    summary = pd.DataFrame(rows)
-    if summary.empty:
-        return summary
+    statistics = [f"{name}_{kind}" for name in SUMMARISED for kind in STATISTICS]
+    summary = pd.DataFrame(rows, columns=["task", "method", "seeds", *identity, *statistics])
     summary["within_limit"] = summary["cost_ratio_mean"] <= 1
     summary["constrained"] = [constrained(name) for name in summary["algorithm"]]
-    summary["rank"] = summary.groupby("task", sort=False, group_keys=False).apply(_rank, include_groups=False)
+    summary["rank"] = 0
+    for _, members in summary.groupby("task"):
+        summary.loc[_by_rank(members), "rank"] = range(1, len(members) + 1)
     return summary
 
 
@@ -327,14 +329,11 @@ def describe(name: str, values: Floats) -> dict[str, float]:
     }
 
 
-def _rank(members: pd.DataFrame) -> pd.Series:
+def _by_rank(members: pd.DataFrame) -> pd.Index:
     """Mean cost within the limit first, by return; then the others, by cost over limit; unknown ones last."""
-    key = members.assign(
-        outside=~members["within_limit"],
-        value=np.where(members["within_limit"], -members["return_mean"], members["cost_ratio_mean"]),
-    )
-    order = key.sort_values(["outside", "value"], kind="stable").index
-    return pd.Series(range(1, len(order) + 1), index=order)
+    within = members["within_limit"].to_numpy(bool)
+    value = np.where(within, -members["return_mean"], members["cost_ratio_mean"])
+    return members.assign(outside=~within, value=value).sort_values(["outside", "value"], kind="stable").index
 
 
 def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def interquartile_means(scores: Mapping[str, Floats]) -> dict[str, Estimate]:
 
 
 def probability_of_improvement(pairs: Mapping[str, tuple[Floats, Floats]]) -> dict[str, Estimate]:
-    """P(first > second) for one run of each, ties count half, averaged over tasks; rliable's measure, without its loop."""
+    """P(first > second), ties count half, averaged over tasks: rliable's measure, without its loop."""
 
     def probability(x: Floats, y: Floats) -> float:
         return float(((x[:, None] > y[None]) + 0.5 * (x[:, None] == y[None])).mean())

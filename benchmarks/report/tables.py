@@ -9,8 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.report.results import SUMMARISED, Aggregate, Results, published, single_limit
+from benchmarks.report.results import STATISTICS, SUMMARISED, Aggregate, Results, published, single_limit
 from benchmarks.report.statistics import Estimate
+
+COLUMNS = (
+    *("#", "Method", "Steps", "Seeds", "Return", "Cost", "Violating", "Evaluation", "Score", "Cost / limit", "Time"),
+    *("Steps/s", "Published"),
+)
+"""Of the tables in Markdown."""
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
@@ -19,8 +25,6 @@ def leaderboard(results: Results) -> pd.DataFrame:
     `return_*` and `cost_*` are of training, `violating_*` is the share of training episodes above the limit;
     `deterministic_*` and `stochastic_*` are of the evaluation; `_low` and `_high` bound the 95 % interval.
     """
-    if results.summary.empty:
-        return pd.DataFrame(columns=["env_id", "cost_limit", "rank", "algorithm", "method"])
     summary = results.summary.sort_values(["env_id", "cost_limit", "rank"], kind="stable")
     identity = [
         "env_id",
@@ -33,7 +37,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
         "total_steps",
         "seeds",
     ]
-    columns = [f"{name}_{kind}" for name in SUMMARISED for kind in ("mean", "std", "low", "high")]
+    columns = [f"{name}_{kind}" for name in SUMMARISED for kind in STATISTICS]
     table = summary[[*identity, *columns]].reset_index(drop=True)
     figures = [published_figures(*row) for row in table[["env_id", "cost_limit", "algorithm"]].itertuples(index=False)]
     for i, name in enumerate(("return", "return_std", "cost", "cost_std")):
@@ -74,8 +78,8 @@ def markdown(results: Results, found: Aggregate | None) -> str:
         parts.append(_markdown_task(rows) if len(rows) else "No finished run.\n")
     parts.append(
         "Return and cost: means over the last 50 training episodes, ± standard deviation over seeds, [95 % interval] "
-        "from three seeds on. Violating: share of all training episodes above the limit. Evaluation: return; cost of the "
-        "final policy, deterministic. Score: 0 random policy, 1 reference. "
+        "from three seeds on. Violating: share of all training episodes above the limit. Evaluation: return; cost of "
+        "the final policy, deterministic. Score: 0 random policy, 1 reference. "
         f"Published: {published()['implementation']}, {published()['steps']:,} steps.\n"
     )
     return "\n".join(parts)
@@ -96,8 +100,7 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _markdown_task(rows: pd.DataFrame) -> str:
-    head = "| # | Method | Steps | Seeds | Return | Cost | Violating | Evaluation | Score | Cost / limit | Time | Steps/s | Published |"
-    lines = [head, "|" + "---|" * (head.count("|") - 1)]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for row in rows.to_dict("records"):
         evaluation = pair(row["deterministic_return_mean"], row["deterministic_cost_mean"])
         figures = pair(row["published_return"], row["published_cost"])
