@@ -24,6 +24,7 @@ from benchmarks.report.tables import (
     number,
     published_figures,
     share,
+    spread,
 )
 
 FOLDER = Path(__file__).parent
@@ -204,7 +205,7 @@ def _overview(results: Results, found: Aggregate | None, figures: list[Figure], 
             f"<td>{within} of {len(own)}</td><td>{share(float(own['violating_mean'].mean()))}</td></tr>"
         )
     table = (
-        '<div class="scroll"><table><thead><tr><th class="left">Method</th><th>Return score, IQM</th>'
+        '<div class="scroll"><table class="wide"><thead><tr><th class="left">Method</th><th>Return score, IQM</th>'
         "<th>Cost / limit, IQM</th><th>Environments with mean cost within the limit</th>"
         f"<th>Training episodes above the limit</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
@@ -255,7 +256,7 @@ def _task_table(rows: pd.DataFrame, styles: dict[str, Look]) -> str:
 <th class="group" colspan="3">Training</th><th class="group" colspan="3">Evaluation, deterministic</th>
 <th class="group" colspan="3">Evaluation, stochastic</th><th class="group" colspan="2">Normalised</th>
 <th class="group" colspan="2">Speed</th>
-<th class="group" colspan="2">Published, {published()["steps"]:,} steps</th></tr>
+<th class="group" colspan="2">Published, {published()["steps"] // 10**6} M steps</th></tr>
 <tr><th>#</th><th class="left">Method</th><th>Seeds</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
 <th class="first">Return</th><th>Cost</th><th>Violating</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
 <th class="first">Score</th><th>Cost / limit</th><th class="first">Time</th><th>Steps/s</th>
@@ -266,8 +267,8 @@ def _task_table(rows: pd.DataFrame, styles: dict[str, Look]) -> str:
 
 def _task_row(row: dict[str, Any], look: Look) -> str:
     def cell(name: str, kind: str = "") -> str:
-        text = mean_std(row[f"{name}_mean"], row[f"{name}_std"])
-        return f'<td class="{kind}">{text}<small>{interval(row[f"{name}_low"], row[f"{name}_high"])}</small></td>'
+        text, bounds = spread(row, name)
+        return f'<td class="{kind}">{text}<small>{bounds}</small></td>'
 
     evaluated = "".join(
         cell(f"{mode}_return", "first") + cell(f"{mode}_cost") + f"<td>{share(row[f'{mode}_violating_mean'])}</td>"
@@ -320,8 +321,8 @@ def _scales(results: Results) -> str:
 {random["episodes"]} episodes. Reference: the published return of PPO, which ignores the cost, or the best mean of this
 store where nothing is published. A constrained method need not reach 1. Cost is divided by its limit (with several
 limits: the largest ratio).</p>
-<div class="scroll"><table><thead><tr><th class="left">Environment</th><th>Random return</th><th>Reference return</th>
-<th class="left">Reference</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>
+<div class="scroll"><table class="wide"><thead><tr><th class="left">Environment</th><th>Random return</th>
+<th>Reference return</th><th class="left">Reference</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>
 <p class="note">Published figures are {escape(about["implementation"])}'s, after {about["steps"]:,} steps with cost
 limit {about["cost_limit"]:g}; seeds: {escape(about["seeds"])}. {escape(about["note"])} They are shown at the
 same limit only. With another budget they say where training may go, not what these runs should have reached.
@@ -336,8 +337,8 @@ def _runs(results: Results, output: Path) -> str:
     rows = "".join(_run_row(row, output) for row in attention.sort_values("late", kind="stable").to_dict("records"))
     counts = ", ".join(f"{n} {name}" for name, n in runs["status"].value_counts().items())
     return f"""<h2 id="runs">Runs</h2><p>{escape(counts)}.</p>
-<div class="scroll long"><table><thead><tr><th class="left">Run</th><th class="left">State</th><th>Steps</th>
-<th>Time</th><th>Steps/s</th><th>Attempts</th><th class="left">Worker</th><th class="left">Started</th>
+<div class="scroll long"><table class="wide"><thead><tr><th class="left">Run</th><th class="left">State</th>
+<th>Steps</th><th>Time</th><th>Steps/s</th><th>Attempts</th><th class="left">Worker</th><th class="left">Started</th>
 <th class="left">Commit</th><th class="left">Details</th></tr></thead><tbody>{rows}</tbody></table></div>"""
 
 

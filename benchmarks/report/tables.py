@@ -124,25 +124,30 @@ def _markdown_task(rows: pd.DataFrame) -> str:
 
 def with_spread(row: Mapping[str, Any], name: str) -> str:
     """`mean ± std [low, high]`, as far as there are seeds for it."""
-    text = mean_std(row[f"{name}_mean"], row[f"{name}_std"])
-    bounds = interval(row[f"{name}_low"], row[f"{name}_high"])
-    return f"{text} {bounds}" if bounds else text
+    return " ".join(spread(row, name)).strip()
+
+
+def spread(row: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """`mean ± std` and `[low, high]` with the same decimals; empty where there is none."""
+    mean, std, low, high = (row[f"{name}_{kind}"] for kind in STATISTICS)
+    return mean_std(mean, std), interval(low, high, decimals_of(mean, std))
 
 
 def mean_std(mean: float, std: float) -> str:
     """Both with the same number of decimals."""
     if not math.isfinite(mean):
         return "–"
-    decimals = _decimals(max(abs(mean), std if math.isfinite(std) else 0.0))
+    decimals = decimals_of(mean, std)
     text = number(mean, decimals)
     return f"{text} ± {number(std, decimals)}" if math.isfinite(std) else text
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, decimals: int | None = None) -> str:
     """`[low, high]`; empty where there is none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    decimals = _decimals(max(abs(low), abs(high)))
+    if decimals is None:
+        decimals = decimals_of(low, high)
     return f"[{number(low, decimals)}, {number(high, decimals)}]"
 
 
@@ -154,11 +159,13 @@ def number(value: float, decimals: int | None = None) -> str:
     """Three to four digits; a true minus sign; – for a missing one."""
     if not math.isfinite(value):
         return "–"
-    text = f"{value:,.{_decimals(abs(value)) if decimals is None else decimals}f}"
+    text = f"{value:,.{decimals_of(value) if decimals is None else decimals}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
-def _decimals(size: float) -> int:
+def decimals_of(*values: float) -> int:
+    """So that the largest of numbers shown together has about three digits."""
+    size = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return 0 if size >= 100 else 1 if size >= 10 else 2
 
 
