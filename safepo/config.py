@@ -21,7 +21,7 @@ class RunConfig:
     """What to train on, how long, and where results go; common to all algorithms."""
 
     env_id: str = "SafetyPointGoal1-v0"
-    """Environment: a safety_gym id or any Gymnasium id with a Box of observations and info["cost"]."""
+    """Environment: a safety_gym id or any Gymnasium id that reports info["cost"]."""
     total_steps: int = 10_000_000
     """Environment steps of the whole run; rounded down to whole epochs."""
     steps_per_epoch: int = 20_000

@@ -1,4 +1,4 @@
-"""Environments as training sees them: six-value vector steps, flat observations, actions in [-1, 1].
+"""Environments as training sees them: six-value vector steps, rows of observations, actions in [-1, 1].
 
 Ids that `safety_gym` knows run as its native batch; any other Gymnasium id (`module:Id-v0` imports the module first)
 runs in its own vector form where that resets within the step, else in a `SyncVectorEnv`, with actions clipped to its
@@ -9,6 +9,7 @@ environment that lists further cost entries of `info` in an attribute `cost_name
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 import safety_gym
 from safepo.distributions import Categorical, Distribution, Gaussian
 from safepo.errors import UserError, did_you_mean
+from safepo.observations import History, ObsMap
 from safety_gym.wrappers import CostStepVector
 
 Floats = NDArray[np.float64]
@@ -49,12 +51,14 @@ class Step:
 class VectorEnv:
     """A vector environment of `num_envs` simulations with same-step autoreset."""
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0) -> None:
-        """`num_threads` steps a safety_gym batch; 0 leaves the choice to it."""
+    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0, frames: int = 1) -> None:
+        """`num_threads` step a safety_gym batch (0: its own choice); rows hold the last `frames` observations."""
         self.id, self.num_envs = env_id, num_envs
         self.env = _make(env_id, num_envs, num_threads)
         obs_space, act_space = self.env.single_observation_space, self.env.single_action_space
-        self.nobs = _size(env_id, "observation", obs_space)
+        self.obs = ObsMap.of(env_id, obs_space, frames)
+        self.nobs = self.obs.size
+        self._history = History(self.obs, num_envs) if frames > 1 else None
         self.action = ActionMap.of(env_id, act_space)
         self.dist = self.action.distribution()
         self.nact = self.dist.nact
@@ -68,7 +72,8 @@ class VectorEnv:
     def reset(self, seed: int | None = None) -> Floats:
         """Start new episodes everywhere; returns obs (n, o)."""
         obs, _ = self.env.reset(seed=seed)
-        return np.asarray(obs, dtype=np.float64)
+        rows = self.obs.flatten(obs)
+        return rows if self._history is None else self._history.start(rows)
 
     def step(self, action: NDArray[np.floating]) -> Step:
         """Step with actions (n, u) as the policy's distribution has them."""
@@ -79,9 +84,30 @@ class VectorEnv:
         obs, reward, cost, terminated, truncated, info = self.env.step(self._as_given(action))  # type: ignore[misc]
         self.cost_seen = self.cost_seen or "cost" in info or "cost" in info.get("final_info", {})
         ended = terminated | truncated
-        final_obs = _final_obs(info, ended, self.nobs) if ended.any() else None
+        rows, final_obs = self._rows(obs, info, ended)
         costs = np.stack([_term(info, name, ended) for name in self.cost_names], axis=1) if self.cost_names else _NONE
-        return Step(np.asarray(obs, np.float64), reward, cost, terminated, truncated, final_obs, costs)
+        return Step(rows, reward, cost, terminated, truncated, final_obs, costs)
+
+    def _rows(self, obs: Any, info: dict[str, Any], ended: Bools) -> tuple[Floats, Floats | None]:
+        """Rows after the step, and those of the episodes' last observations where some ended."""
+        rows = self.obs.flatten(obs)
+        last = self._last(info, rows, ended) if ended.any() else None
+        if self._history is None:
+            return rows, last
+        if last is None:
+            return self._history.push(rows), None
+        final = self._history.push(np.where(ended[:, None], last, rows))
+        return self._history.start(rows[ended], ended), final
+
+    def _last(self, info: dict[str, Any], rows: Floats, ended: Bools) -> Floats:
+        """Last observations `(n, f)` of the episodes that ended; other rows are 0."""
+        final, given = np.zeros_like(rows), info["final_obs"]
+        if isinstance(given, Mapping):
+            final[ended] = self.obs.flatten(given)[ended]
+            return final
+        for i in np.flatnonzero(ended):
+            final[i] = self.obs.frame(given[i])[0]
+        return final
 
     def _as_given(self, action: NDArray[np.floating]) -> NDArray[Any]:
         """Return actions (n, u) in the form and type of the action space."""
@@ -92,6 +118,12 @@ class VectorEnv:
 
     def get_state(self) -> dict | None:
         """The exact state of all simulations as plain data, or None when the environment cannot tell."""
+        state = self._state()
+        if state is not None and self._history is not None:
+            return {**state, "history": self._history.window.copy()}
+        return state
+
+    def _state(self) -> dict | None:
         base: Any = self.env.unwrapped
         if hasattr(base, "get_state"):
             return base.get_state()
@@ -102,6 +134,9 @@ class VectorEnv:
 
     def set_state(self, state: dict) -> None:
         """Restore what `get_state` returned."""
+        if self._history is not None:
+            state = dict(state)
+            self._history.window = np.array(state.pop("history"))
         base: Any = self.env.unwrapped
         if hasattr(base, "set_state"):
             base.set_state(state)
@@ -234,21 +269,6 @@ def _term(info: dict[str, Any], name: str, ended: Bools) -> Floats:
     if name in final:
         value[ended] = np.asarray(final[name], dtype=np.float64)[ended]
     return value
-
-
-def _final_obs(info: dict[str, Any], ended: Bools, nobs: int) -> Floats:
-    """Last observations (n, o) of the episodes that ended; other rows are 0."""
-    final = np.zeros((len(ended), nobs))
-    for i in np.flatnonzero(ended):
-        final[i] = info["final_obs"][i]
-    return final
-
-
-def _size(env_id: str, what: str, space: gymnasium.Space) -> int:
-    """Length of a one-dimensional Box."""
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-        raise UserError(f"{env_id} has the {what} space {space}; safepo trains on one-dimensional Box spaces only")
-    return space.shape[0]
 
 
 def _elapsed(env: Any) -> int | None:

@@ -22,6 +22,8 @@ MAX_ENVS = 10
 class Actor(Protocol):
     """Anything that maps raw observations `(n, o)` to actions `(n, u)` in the environment's range."""
 
+    @property
+    def frames(self) -> int: ...
     def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]: ...
     def seed(self, seed: int) -> None: ...
 
@@ -35,7 +37,7 @@ def evaluate(
     `values` beside them holds one number per episode, in the same order for all three.
     """
     num_envs = min(episodes, MAX_ENVS)
-    env = VectorEnv(env_id, num_envs)
+    env = VectorEnv(env_id, num_envs, frames=actor.frames)
     try:
         actor.seed(seed)
         table = run_episodes(actor, env, -(-episodes // num_envs), seed, deterministic)
@@ -102,7 +104,7 @@ def evaluate_run(
     state = checkpoint.load(path)
     policy = Policy.from_state(state)
     env_id = env_id or policy.env_id
-    probe = VectorEnv(env_id, 1)
+    probe = VectorEnv(env_id, 1, frames=policy.frames)
     check_env(policy.env, probe)
     probe.close()
     result = {

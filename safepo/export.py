@@ -27,6 +27,7 @@ class DeterministicPolicy(nn.Module):
     scale: Tensor
     middle: Tensor
     half_range: Tensor
+    encoded: Tensor
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -39,6 +40,8 @@ class DeterministicPolicy(nn.Module):
             middle, half = action.low, half * 0 + 1
         self.register_buffer("middle", torch.tensor(middle, dtype=torch.float32))
         self.register_buffer("half_range", torch.tensor(half, dtype=torch.float32))
+        self.encoder = net.encoder
+        self.register_buffer("encoded", net.params[: ACTOR + 1, net.encoded].clone())
         layers: list[nn.Module] = []
         for weight, bias in net.layers:
             linear = nn.Linear(weight.shape[1], weight.shape[2])
@@ -50,7 +53,7 @@ class DeterministicPolicy(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Return actions; the statistics are subtracted in double precision, as in training."""
         normalized = ((obs.double() - self.mean) * self.scale).float()
-        out = self.net(normalized)
+        out = self.net(normalized if self.encoder is None else self.encoder(self.encoded, normalized)[ACTOR])
         if isinstance(self.dist, Categorical):
             out = self.dist.mode(Params(out, out[0, :0]))
         return self.middle + self.half_range * out
@@ -59,8 +62,8 @@ class DeterministicPolicy(nn.Module):
 def export(run: str | Path, output: str | Path | None = None) -> Path:
     """Write the latest checkpoint's policy as an ONNX file (default `RUN/policy.onnx`) and return its path.
 
-    The file has one input, `obs (batch, o)` float32, one output, `action (batch, u)` float32, and metadata that names
-    the environment, the algorithm and the step.
+    The file has one input, `obs (batch, o)` float32 (rows as `ObsMap` joins them), one output, `action (batch, u)`
+    float32, and metadata that names the environment, the algorithm and the step.
 
     Raises:
         UserError: `run` holds no checkpoint.

@@ -160,7 +160,7 @@ class Fitter:
         for _ in range(self.settings.passes):
             with flushed_denormals():
                 for (obs,), targets, share in self._shuffled([batch.obs], batch.targets):
-                    acts = self.net.forward(obs, CRITICS)
+                    acts = self.net.forward(obs, CRITICS, record=True)
                     grad_out = torch.zeros_like(acts[-1])
                     grad_out[:, :, 0] = (acts[-1][:, :, 0] - targets).mul_(2 / len(obs))
                     self.net.backward(acts, grad_out, CRITICS)
@@ -187,7 +187,7 @@ class Fitter:
         """Write the gradients of the actor and, if they are among the rows, the critics."""
         net, dist = self.net, self.net.dist
         obs, action, old_logp, advantage = part[:4]
-        acts = net.forward(obs, self.rows)
+        acts = net.forward(obs, self.rows, record=True)
         out = acts[-1]
         params = Params(out[ACTOR], net.free)
         near = Params(part[4], reference.free) if reference is not None else None

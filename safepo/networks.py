@@ -13,7 +13,8 @@ padded to the actor's; the padding weights of the critics start at 0, receive no
 several times the arithmetic. `ActorCritic.forward` works on any `(k, p)` buffer, also one that requires
 gradients, which is how the tests check `backward` and how second-order methods differentiate.
 
-A policy on images would put an encoder in front of `forward`; everything else here takes `(b, nobs)` features.
+An encoder (`encoders.py`) may stand in front of the MLPs. Its parameters follow those of the MLP in each row; its
+gradients come from autograd, which meets the hand-written part at the features.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from safepo.distributions import Distribution, Params
+from safepo.encoders import Encoder
 
 ACTOR, REWARD_CRITIC, COST_CRITIC = range(3)
 """Rows; the first cost's critic stands for those of further costs behind it."""
@@ -45,13 +47,15 @@ class ActorCritic:
         device: str | torch.device,
         generator: torch.Generator,
         ncost: int = 1,
+        encoder: Encoder | None = None,
     ) -> None:
         """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with free parameters 0; drawn on the CPU."""
-        self.nobs, self.dist, self.hidden, self.ncost = nobs, dist, tuple(hidden), ncost
-        sizes = (nobs, *self.hidden, dist.nout)
+        self.nobs, self.dist, self.hidden, self.ncost, self.encoder = nobs, dist, tuple(hidden), ncost, encoder
+        sizes = (nobs if encoder is None else encoder.nfeature, *self.hidden, dist.nout)
         self._shapes = list(pairwise(sizes))
-        self._nmlp = sum(i * o + o for i, o in self._shapes)
-        params = torch.zeros(2 + ncost, self._nmlp + dist.nfree)
+        nmlp = sum(i * o + o for i, o in self._shapes)
+        self.encoded = slice(nmlp, nmlp + (0 if encoder is None else encoder.nparam))
+        params = torch.zeros(2 + ncost, self.encoded.stop + dist.nfree)
         for weight, bias in self.split(params):
             bound = 1 / math.sqrt(weight.shape[1])
             weight.uniform_(-bound, bound, generator=generator)
@@ -59,12 +63,17 @@ class ActorCritic:
         head_weight, head_bias = self.split(params)[-1]
         head_weight[CRITICS, :, 1:] = 0
         head_bias[CRITICS, :, 1:] = 0
+        if encoder is not None:
+            for row in params:
+                row[self.encoded] = encoder.initial(generator)
         self.params = params.to(device)
+        # A leaf of autograd that shares the parameters' memory.
+        self._leaf = self.params[:, self.encoded].detach().requires_grad_(encoder is not None)
         self.grads = torch.zeros_like(self.params)
         self.layers = self.split(self.params)
         self.grad_layers = self.split(self.grads)
-        self.free = self.params[ACTOR, self._nmlp :]
-        self.free_grad = self.grads[ACTOR, self._nmlp :]
+        self.free = self.params[ACTOR, self.encoded.stop :]
+        self.free_grad = self.grads[ACTOR, self.encoded.stop :]
 
     @property
     def device(self) -> torch.device:
@@ -80,20 +89,28 @@ class ActorCritic:
             at += i * o + o
         return layers
 
-    def forward(
-        self, obs: Tensor, rows: slice = ALL, layers: list[tuple[Tensor, Tensor]] | None = None
-    ) -> list[Tensor]:
-        """Return input, hidden activations and output `(r, b, nout)` of the networks `rows` for obs `(b, nobs)`."""
-        layers = pick(self.layers if layers is None else layers, rows)
-        acts = [obs.expand(len(layers[0][0]), *obs.shape)]
+    def forward(self, obs: Tensor, rows: slice = ALL, record: bool = False) -> list[Tensor]:
+        """Return features, hidden activations and output `(r, b, nout)` of the networks `rows` for obs `(b, nobs)`.
+
+        `record` must be set where `backward` or `forward_mode` follow, which need the encoder's graph.
+        """
+        layers = pick(self.layers, rows)
+        acts = [self._features(obs, rows, record)]
         for weight, bias in layers[:-1]:
             acts.append(_tanh_layer(acts[-1], weight, bias))
         weight, bias = layers[-1]
         acts.append(torch.baddbmm(bias, acts[-1], weight))
         return acts
 
+    def _features(self, obs: Tensor, rows: slice, record: bool) -> Tensor:
+        """What the MLPs see, `(r, b, nfeature)`."""
+        if self.encoder is None:
+            return obs.expand(len(range(len(self.params))[rows]), *obs.shape)
+        with torch.set_grad_enabled(record):
+            return self.encoder(self._leaf[rows], obs)
+
     def backward(self, acts: list[Tensor], grad_out: Tensor, rows: slice = ALL) -> None:
-        """Write the gradients of weights and biases into `grads[rows]`; `grad_out` is `(r, b, nout)`.
+        """Write the gradients of weights, biases and encoder into `grads[rows]`; `grad_out` is `(r, b, nout)`.
 
         Free parameters do not pass through the MLP: the caller writes `free_grad`.
         """
@@ -105,10 +122,14 @@ class ActorCritic:
             if i:
                 delta = torch.bmm(delta, layers[i][0].mT)
                 delta = torch.ops.aten.tanh_backward(delta, acts[i])
+        if self.encoder is not None:
+            delta = torch.bmm(delta, layers[0][0].mT)
+            (grad,) = torch.autograd.grad(acts[0], self._leaf, delta, retain_graph=True)
+            self.grads[rows, self.encoded] = grad[rows]
 
     def forward_mode(self, acts: list[Tensor], direction: Tensor) -> Tensor:
         """Return the derivative `(b, nout)` of the actor's output along `direction (p,)`, at activations `acts`."""
-        tangent: Tensor | None = None
+        tangent = None if self.encoder is None else self._encoder_forward_mode(acts[0], direction)
         layers, along = pick(self.layers, ACTOR_ONLY), self.split(direction.unsqueeze(0))
         for i, ((weight, _), (dweight, dbias)) in enumerate(zip(layers, along, strict=True)):
             moved = torch.baddbmm(dbias, acts[i], dweight)
@@ -117,6 +138,14 @@ class ActorCritic:
             tangent = moved if i == len(layers) - 1 else torch.ops.aten.tanh_backward(moved, acts[i + 1])
         assert tangent is not None
         return tangent[0]
+
+    def _encoder_forward_mode(self, features: Tensor, direction: Tensor) -> Tensor:
+        """Derivative `(1, b, nfeature)` of the actor's features: J v is the derivative of u.J, which is linear in u."""
+        with torch.enable_grad():
+            u = torch.zeros_like(features, requires_grad=True)
+            (pulled,) = torch.autograd.grad(features, self._leaf, u, create_graph=True)
+            (tangent,) = torch.autograd.grad(pulled[ACTOR], u, direction[self.encoded], retain_graph=True)
+        return tangent
 
     @torch.no_grad()
     def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:

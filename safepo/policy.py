@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from safepo import checkpoint
+from safepo.config import config_from_dict
+from safepo.encoders import make_encoder
 from safepo.envs import ActionMap, VectorEnv
 from safepo.errors import UserError
 from safepo.networks import ActorCritic
 from safepo.normalize import ObsNormalizer
+from safepo.observations import ObsMap
 
 
 class Policy:
@@ -25,6 +28,7 @@ class Policy:
 
     def __init__(self, net: ActorCritic, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0) -> None:
         self.net, self.normalizer, self.env = net, normalizer, env
+        self.obs = obs_map(env)
         self._action = ActionMap.from_dict(env["action"])
         self._noise = torch.Generator().manual_seed(seed)
 
@@ -36,9 +40,10 @@ class Policy:
     @classmethod
     def from_state(cls, state: dict[str, Any], device: str = "cpu") -> Policy:
         """Build from a loaded checkpoint."""
-        env, hidden = state["env"], state["config"]["settings"]["hidden"]
+        env, settings = state["env"], config_from_dict(state["config"]).settings
         dist, nrow = ActionMap.from_dict(env["action"]).distribution(), len(state["algorithm"]["net"]["params"])
-        net = ActorCritic(env["nobs"], dist, hidden, device, torch.Generator(), nrow - 2)
+        encoder = make_encoder(obs_map(env), settings)
+        net = ActorCritic(env["nobs"], dist, settings.hidden, device, torch.Generator(), nrow - 2, encoder)
         net.load_state_dict(state["algorithm"]["net"])
         normalizer = ObsNormalizer(env["nobs"])
         normalizer.load_state_dict(state["collector"]["normalizer"])
@@ -48,28 +53,36 @@ class Policy:
     def env_id(self) -> str:
         return self.env["id"]
 
+    @property
+    def frames(self) -> int:
+        """How many past observations an action depends on."""
+        return self.obs.frames
+
     def seed(self, seed: int) -> None:
         """Restart the stream that stochastic actions are drawn from."""
         self._noise.manual_seed(seed)
 
-    def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
-        """Actions `(u,)` for an observation `(o,)`, or `(b, u)` for a batch `(b, o)`."""
-        obs = np.asarray(obs, dtype=np.float64)
-        nobs = self.env["nobs"]
-        if obs.ndim not in (1, 2) or obs.shape[-1] != nobs:
-            raise ValueError(f"obs must have shape ({nobs},) or (b, {nobs}), got {obs.shape}")
-        normalized = torch.from_numpy(self.normalizer(np.atleast_2d(obs))).to(self.net.device)
+    def predict(self, obs: Any, deterministic: bool = True) -> NDArray[np.float64]:
+        """Actions `(u,)` for an observation, or `(b, u)` for a batch of b.
+
+        Observations are as the environment returns them; a policy that was trained with several `frames` takes that
+        many, the oldest first. `ObsMap.rows` says which shapes are accepted.
+        """
+        rows, single = self.obs.rows(obs)
+        normalized = torch.from_numpy(self.normalizer(rows)).to(self.net.device)
         dist, params = self.net.dist, self.net.policy(normalized)
         if deterministic:
             action = dist.mode(params)
         else:
             action = dist.sample(params, dist.noise(len(normalized), self._noise).to(self.net.device))
         result = self._action(action.cpu().numpy().astype(np.float64))
-        return result[0] if obs.ndim == 1 else result
+        return result[0] if single else result
 
 
 class RandomPolicy:
     """Uniform actions in the range that training starts from: the baseline of every report."""
+
+    frames = 1
 
     def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
         self.env = env
@@ -93,14 +106,20 @@ def describe(env: VectorEnv) -> dict[str, Any]:
     return {
         "id": env.id,
         "nobs": env.nobs,
+        "obs": env.obs.to_dict(),
         "action": env.action.to_dict(),
     }
+
+
+def obs_map(env: dict[str, Any]) -> ObsMap:
+    """Observations of a checkpoint's environment; the first checkpoints knew plain vectors only."""
+    return ObsMap.from_dict(env["obs"]) if "obs" in env else ObsMap.vector(env["nobs"])
 
 
 def check_env(saved: dict[str, Any], env: VectorEnv, same_id: bool = False) -> None:
     """Refuse an environment whose spaces, or with `same_id` whose id, differ from those in a checkpoint; names both."""
     here = describe(env)
-    same = saved["nobs"] == here["nobs"] and (saved["id"] == here["id"] or not same_id)
+    same = obs_map(saved) == env.obs and (saved["id"] == here["id"] or not same_id)
     if not same or any(not np.array_equal(saved["action"][key], here["action"][key]) for key in here["action"]):
         raise UserError(f"the checkpoint was trained on {_sentence(saved)}; it does not fit {_sentence(here)}")
 
@@ -108,4 +127,4 @@ def check_env(saved: dict[str, Any], env: VectorEnv, same_id: bool = False) -> N
 def _sentence(env: dict[str, Any]) -> str:
     action = ActionMap.from_dict(env["action"])
     span = f"action ({len(action.low)},) in [{action.low.min():g}, {action.high.max():g}]"
-    return f"{env['id']} (observation ({env['nobs']},), {span})"
+    return f"{env['id']} (observation {ObsMap.from_dict(env['obs'])}, {span})"

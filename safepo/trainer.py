@@ -63,13 +63,13 @@ class Trainer:
         self.config, self.seeds = config, Seeds.of(run.seed)
         self.device = pick_device(run.device)
         self.group = group = parallel.start(torch.device(self.device))
-        self.env = VectorEnv(run.env_id, group.envs(run.num_envs), run.env_threads)
+        self.env = VectorEnv(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.frames)
         limits = run.cost_limits()
-        problem = Problem(self.env.nobs, self.env.dist, limits, self.device, group)
+        problem = Problem(self.env.obs, self.env.dist, limits, self.device, group)
         kind, _ = algorithm_info(config.algorithm).load()
         self.algorithm: Algorithm[Any] = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
         noise = torch.Generator().manual_seed(self.seeds.noise)
-        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs), noise, limits, group)
+        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs, self.env.obs.images), noise, limits, group)
         self.epoch, self.seconds = 0, 0.0
 
     @property

@@ -8,7 +8,7 @@ Everything works on the actor's row of parameters, flat `(p,)`, with all samples
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -47,14 +47,23 @@ class TrustRegion:
         self.old = net.policy(batch.obs)
         mine, size = group.share(len(batch.obs)), 4096 if net.device.type == "cpu" else len(batch.obs)
         self._rows = [slice(i, min(i + size, mine.stop)) for i in range(mine.start, mine.stop, size)]
-        self._acts = [net.forward(batch.obs[rows], ACTOR_ONLY) for rows in self._rows]
+        # Kept, since every Fisher product needs them; an encoder's graph would take too much memory.
+        self._acts = [self._forward(rows) for rows in self._rows] if net.encoder is None else None
+
+    def _forward(self, rows: slice) -> list[Tensor]:
+        return self.net.forward(self.batch.obs[rows], ACTOR_ONLY, record=True)
+
+    def _local(self) -> Iterator[tuple[slice, list[Tensor]]]:
+        """The actor's activations at the old parameters, part by part."""
+        for i, rows in enumerate(self._rows):
+            yield rows, self._forward(rows) if self._acts is None else self._acts[i]
 
     @torch.no_grad()
     def gradient(self, advantage: Tensor) -> Tensor:
         """Return the gradient `(p,)` of `mean(rho A)` at the old policy, for `advantage (N,)`."""
         n = len(advantage)
         grad = torch.zeros_like(self.start)
-        for rows, acts in zip(self._rows, self._acts, strict=True):
+        for rows, acts in self._local():
             params = Params(acts[-1][0], self.old.free)
             out, free = self.net.dist.logp_backward(params, self.batch.action[rows], advantage[rows] / n)
             grad += self._pull_back(acts, out, free)
@@ -70,7 +79,7 @@ class TrustRegion:
         dist, scale = self.net.dist, 1 / (len(self.batch.obs) * self.net.dist.ndim)
         product = torch.zeros_like(vector)
         free = vector[len(vector) - dist.nfree :]
-        for acts in self._acts:
+        for _, acts in self._local():
             moved = self.net.forward_mode(acts, vector)
             out, by_free = dist.fisher(Params(acts[-1][0], self.old.free), Params(moved, free))
             product += self._pull_back(acts, out * scale, by_free * scale)

@@ -10,6 +10,7 @@ import numpy as np
 from safepo import checkpoint
 from safepo.envs import check_id, is_ours
 from safepo.errors import UserError
+from safepo.observations import History
 from safepo.policy import Policy
 
 SIZE = 400
@@ -49,11 +50,15 @@ def run_episode(policy: Policy, seed: int, deterministic: bool, camera: str) -> 
     frames, total, cost = [], 0.0, 0.0
     try:
         obs, _ = env.reset(seed=seed)
+        history = History(policy.obs, 1)
+        row = history.start(policy.obs.frame(obs))
         frames.append(_frame(env, total, cost))
         ended = False
         while not ended:
-            action = policy.predict(obs, deterministic).astype(env.action_space.dtype)
-            obs, reward, terminated, truncated, info = env.step(action)
+            action = policy.predict(row[0], deterministic)
+            given = action.astype(env.action_space.dtype).reshape(env.action_space.shape)
+            obs, reward, terminated, truncated, info = env.step(given)
+            row = history.push(policy.obs.frame(obs))
             total, cost = total + float(reward), cost + float(info.get("cost", 0.0))
             frames.append(_frame(env, total, cost))
             ended = terminated or truncated

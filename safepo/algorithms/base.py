@@ -13,9 +13,11 @@ from torch import Tensor
 
 from safepo.algorithms.settings import OnPolicySettings
 from safepo.distributions import Distribution
+from safepo.encoders import make_encoder
 from safepo.errors import UserError
 from safepo.multiplier import AdamMultiplier, PIDMultiplier
 from safepo.networks import ActorCritic
+from safepo.observations import ObsMap
 from safepo.parallel import ALONE, Group
 from safepo.rollout import Batch
 
@@ -24,7 +26,7 @@ from safepo.rollout import Batch
 class Problem:
     """Sizes and limits of the constrained problem."""
 
-    nobs: int
+    obs: ObsMap
     dist: Distribution
     cost_limits: dict[str, float]
     """Limits on mean undiscounted episode costs by name; `cost` is the step cost itself."""
@@ -60,7 +62,8 @@ class Algorithm(ABC, Generic[S]):
         self.cost_limit: NDArray[np.float64] = np.array(list(problem.cost_limits.values()))
         init = torch.Generator().manual_seed(init_seed)
         ncost = len(self.cost_names)
-        self.net = ActorCritic(problem.nobs, problem.dist, settings.hidden, problem.device, init, ncost)
+        encoder = make_encoder(problem.obs, settings)
+        self.net = ActorCritic(problem.obs.size, problem.dist, settings.hidden, problem.device, init, ncost, encoder)
         self.shuffle_generator = torch.Generator().manual_seed(shuffle_seed)
         self.setup()
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from safepo.errors import UserError
 
+ENCODERS = ("auto", "mlp", "cnn", "gru")
+
 
 @dataclass(frozen=True)
 class OnPolicySettings:
@@ -20,6 +22,13 @@ class OnPolicySettings:
     """Lambda of the advantage estimator for the cost."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden tanh layers of actor and critics."""
+    encoder: str = "auto"
+    """In front of these layers: mlp (nothing), cnn, gru (over the last frames, images through a cnn first), auto (cnn
+    if the environment has images, else mlp), or module:Class of your own (see safepo/encoders.py)."""
+    encoder_size: int = 128
+    """Features that a cnn makes of each image; units of a gru."""
+    frames: int = 1
+    """Past observations that the networks see at each step, the current one included."""
     critic_lr: float = 3e-4
     """Adam step size of the critics (constant)."""
     critic_l2: float = 1e-3
@@ -36,12 +45,14 @@ class OnPolicySettings:
 
     def check(self) -> None:
         """Refuse values that cannot work."""
-        _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm")
+        _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm", "encoder_size", "frames")
         _share(self, "gamma", "gae_lambda", "cost_gae_lambda")
         if not self.critic_l2 >= 0:
             raise UserError(f"critic_l2 must not be negative, got {self.critic_l2!r}")
         if not self.hidden or min(self.hidden) < 1:
             raise UserError(f"hidden must be a non-empty sequence of positive widths, got {self.hidden!r}")
+        if self.encoder not in ENCODERS and not all(self.encoder.partition(":")):
+            raise UserError(f"encoder must be {', '.join(ENCODERS)} or module:Class, got {self.encoder!r}")
         if self.clip_mode not in ("per_network", "joint"):
             raise UserError(f"clip_mode must be per_network or joint, got {self.clip_mode!r}")
 

@@ -16,6 +16,7 @@ from safepo.algorithms.base import Algorithm, Problem
 from safepo.config import make_config
 from safepo.distributions import Categorical, Distribution, Gaussian, Params
 from safepo.networks import ACTOR, ActorCritic
+from safepo.observations import ObsMap
 from safepo.rollout import Batch
 
 DISTRIBUTIONS = {
@@ -64,7 +65,7 @@ def make_algorithm(
     """An algorithm of the table with networks of hidden sizes (8, 6), unless `settings` say otherwise."""
     kind, _ = algorithm_info(name).load()
     config = make_config(name, tuned=False, **{"hidden": (8, 6), **settings})
-    problem = Problem(nobs, dist or Gaussian(2), limits or {"cost": 25.0}, "cpu")
+    problem = Problem(ObsMap.vector(nobs), dist or Gaussian(2), limits or {"cost": 25.0}, "cpu")
     return kind(config.settings, problem, 0, shuffle_seed)
 
 
@@ -81,8 +82,8 @@ def stir(net: ActorCritic, scale: float = 0.1, rows: slice = slice(None)) -> Non
 
 
 def plain_mlp(net: ActorCritic, row: Tensor, obs: Tensor) -> Tensor:
-    """Outputs `(b, nout)` of the MLP whose parameters are `row (p,)`, layer by layer."""
-    x = obs
+    """Outputs `(b, nout)` of the network whose parameters are `row (p,)`, layer by layer."""
+    x = obs if net.encoder is None else net.encoder(row[None, net.encoded], obs)[0]
     layers = net.split(row.unsqueeze(0))
     for i, (weight, bias) in enumerate(layers):
         x = x @ weight[0] + bias[0]

@@ -122,9 +122,9 @@ def test_a_vector_form_that_resets_in_the_same_step_is_used() -> None:
         ),
         ("ToyGridAction-v0", r"the action space Box.*\(2, 2\).*one-dimensional Box, Discrete and"),
         ("ToyDictAction-v0", "the action space Dict.*one-dimensional Box, Discrete and"),
-        ("ToyDictObservation-v0", "the observation space Dict.*one-dimensional Box"),
-        ("ToyImageObservation-v0", r"the observation space Box.*\(8, 8, 3\).*one-dimensional Box"),
-        ("FrozenLake-v1", "the observation space Discrete.*one-dimensional Box"),
+        ("ToyNestedObservation-v0", "the observation space Dict.*on Box and on Dict of Box only.*'a' is Dict"),
+        ("ToyMixedObservation-v0", "the observation space Dict.*on Box and on Dict of Box only.*'b' is Discrete"),
+        ("FrozenLake-v1", "the observation space Discrete.*on Box and on Dict of Box only"),
     ],
 )
 def test_unsupported_spaces_are_refused(env_id: str, message: str) -> None:

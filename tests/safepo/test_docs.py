@@ -19,6 +19,7 @@ import safepo
 from safepo import cli
 from safepo.algorithms import ALGORITHMS
 from safepo.algorithms.cup import coefficient
+from safepo.algorithms.settings import ENCODERS
 from safepo.config import PRESETS, RunConfig, make_config
 from safepo.logger import read_rows
 from safepo.rollout import WINDOW
@@ -167,7 +168,7 @@ def test_published_options_exist_and_change_something(row: Any) -> None:
 
 WORDS = {"info", "cost_names", "cost_hazards", "episodes", "obs", "action", "preset", "config_file", "tuned"}
 """What stands in backticks and is no setting: names of arguments, of entries of `info`, of an ONNX file."""
-WORDS |= {"train", "evaluate", "onnx", "onnxscript", "i", "episode_length", "one_minus_gamma", "none"}
+WORDS |= {*ENCODERS, "train", "evaluate", "onnx", "onnxscript", "i", "episode_length", "one_minus_gamma", "none"}
 
 
 @pytest.mark.parametrize("name", ["README", *ALGORITHMS])

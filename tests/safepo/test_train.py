@@ -329,6 +329,8 @@ def test_policy_predicts_without_the_trainer(small: Small) -> None:
 
 def test_evaluation_runs_a_fixed_number_of_whole_episodes() -> None:
     class Idle:
+        frames = 1
+
         def predict(self, obs: np.ndarray, deterministic: bool = True) -> np.ndarray:
             return np.zeros((len(obs), 1))
 

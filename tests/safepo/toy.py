@@ -133,6 +133,48 @@ class Choices(SpeedLimit):
         return super().step(np.array([np.sum(action)], np.float64))
 
 
+class Lamp(gymnasium.Env):
+    """A picture of 8 x 8 pixels whose left or right half is bright, and the time; the half changes at random.
+
+    Reward 1 for naming (0 left, 1 right) the half that was bright `delay` steps ago, cost 1 for naming the right one.
+    Without looking, or with too short a memory, nothing better than half of the episode's reward can be had.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(self, delay: int = 0, vector: bool = False, render_mode: str | None = None) -> None:
+        self.picture, self.clock = Box(0, 255, (8, 8, 3), np.uint8), Box(0, 1, (1,), np.float64)
+        self.observation_space = Box(-1, 1, (1,)) if vector else Dict(picture=self.picture, clock=self.clock)
+        self.action_space, self.delay, self.vector, self.render_mode = Discrete(2), delay, vector, render_mode
+        self.sides: list[int] = []
+
+    def _obs(self) -> Any:
+        if self.vector:
+            return np.array([2.0 * self.sides[-1] - 1], np.float32)
+        picture = np.full((8, 8, 3), 10, np.uint8)
+        picture[:, 4 * self.sides[-1] : 4 * self.sides[-1] + 4] = 200
+        return {"clock": np.array([len(self.sides) / 20]), "picture": picture}
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.sides = [int(self.np_random.integers(2))]
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        right = action == self.sides[max(len(self.sides) - 1 - self.delay, 0)]
+        self.sides.append(int(self.np_random.integers(2)))
+        return self._obs(), float(right), False, False, {"cost": float(action)}
+
+    def render(self) -> np.ndarray:
+        return np.full((64, 64, 3), 128, np.uint8)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"sides": list(self.sides), "rng": self.np_random.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.sides, self.np_random.bit_generator.state = list(state["sides"]), state["rng"]
+
+
 class Broken(SpeedLimit):
     """Pays a reward that is not a number."""
 
@@ -216,8 +258,11 @@ TOYS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ToyBinaryAction-v0": ("Spaces", 50, {"action": MultiBinary(3)}),
     "ToyGridAction-v0": ("Spaces", 50, {"action": Box(-1, 1, (2, 2))}),
     "ToyDictAction-v0": ("Spaces", 50, {"action": Dict(a=Discrete(2))}),
-    "ToyDictObservation-v0": ("Spaces", 50, {"observation": Dict(a=Box(-1, 1, (2,)))}),
-    "ToyImageObservation-v0": ("Spaces", 50, {"observation": Box(0, 255, (8, 8, 3), np.uint8)}),
+    "ToyNestedObservation-v0": ("Spaces", 50, {"observation": Dict(a=Dict(b=Box(-1, 1, (2,))))}),
+    "ToyMixedObservation-v0": ("Spaces", 50, {"observation": Dict(a=Box(-1, 1, (2,)), b=Discrete(3))}),
+    "ToyLamp-v0": ("Lamp", 20, {}),
+    "ToyLampLate-v0": ("Lamp", 20, {"delay": 1, "vector": True}),
+    "ToyLampFilm-v0": ("Lamp", 20, {"delay": 1}),
 }
 
 register()
