@@ -77,21 +77,24 @@ def status(store: StorePath, /, filter: Patterns = (), errors: bool = False) -> 
     from rich.table import Table
 
     from benchmarks.runner import select
-    from benchmarks.store import open_store
 
-    with open_store(store, read_only=False) as db:
+    with existing(store) as db:
         db.sync()
         runs = db.runs()
     runs = runs[runs["run"].isin(select(runs, filter))]
     console = Console(highlight=False)
-    columns = ("run", "suites", "status", "steps", "steps/s", "attempts", "worker")
-    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+    if not console.is_terminal:
+        console.width = 200
+    table = Table("status", box=None, pad_edge=False, header_style="dim")
+    table.add_column("run", overflow="fold")
+    for name in ("steps", "steps/s", "attempts", "worker", "suites"):
+        table.add_column(name)
     for r in runs.itertuples():
         colour = {"finished": "green", "failed": "red", "running": "cyan"}.get(r.status, "")
         shown = f"[{colour}]{r.status}[/]" if colour else r.status
         speed = "" if r.steps_per_s != r.steps_per_s else f"{r.steps_per_s:,.0f}"
         steps = f"{r.step:,} / {r.total_steps:,}"
-        table.add_row(r.run, ", ".join(r.suites), shown, steps, speed, str(r.attempts), r.worker or "")
+        table.add_row(shown, r.run, steps, speed, str(r.attempts), r.worker or "", ", ".join(r.suites))
     console.print(table)
     counts = runs["status"].value_counts().to_dict()
     console.print(f"{len(runs)} runs: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
@@ -107,10 +110,8 @@ def retry(store: StorePath, /, filter: Patterns = ()) -> int:
         filter: Only runs whose id fits, cancelled ones included; may be repeated. Without it: all failed runs.
     """
     from benchmarks.runner import select
-    from benchmarks.store import Store
 
     with existing(store) as db:
-        assert isinstance(db, Store)
         changed = db.retry(select(db.runs(), filter), ("failed", "cancelled") if filter else ("failed",))
     return say("queued again", changed)
 

@@ -125,6 +125,13 @@ class Sweep:
         configs = {run: store.config(run).run for run in runs}
         self.totals = {run: config.nepoch * config.epoch_steps for run, config in configs.items()}
         self.interrupts = 0
+        self.since, self.done_steps = time.monotonic(), 0
+
+    @property
+    def rate(self) -> float:
+        """Environment steps per second of all workers since the start, their start-up and evaluation included."""
+        steps = self.done_steps + sum(active.step - active.first_step for active in self.active.values())
+        return steps / max(time.monotonic() - self.since, 1e-9)
 
     def run(self) -> bool:
         """Returns False if it was stopped before its end."""
@@ -167,6 +174,7 @@ class Sweep:
         died = self.engine.poll(active.handle)
         if died is not None:
             del self.active[run]
+            self.done_steps += progress(active.folder) - active.first_step
             status = self.store.release(run, self.name, None if active.stopping else died)
             overview.event(run, f"{status} ({died})" if died and status == "queued" else status)
         elif time.monotonic() - active.beat > worker.BEAT:
@@ -178,8 +186,7 @@ class Sweep:
 
     def _elsewhere(self) -> bool:
         """Whether another runner works on one of these runs; if it dies, they come back."""
-        runs = self.store.runs()
-        return bool((runs["run"].isin(self.runs) & (runs["status"] == "running")).any())
+        return any(self.store.status(run) == "running" for run in self.runs)
 
     @contextmanager
     def _signals(self, overview: Overview) -> Iterator[None]:
@@ -251,10 +258,10 @@ class Overview:
         runs = runs[runs["run"].isin(self.sweep.runs)]
         self.counts = runs["status"].value_counts().to_dict()
         waiting = runs[runs["status"].isin(("queued", "running", "interrupted"))]
-        self.left_steps = sum(self.sweep.totals[r] - s for r, s in zip(waiting["run"], waiting["step"], strict=True))
+        self.left_steps = sum(self.sweep.totals[run] for run in waiting["run"]) - int(waiting["step"].sum())
 
     def _headline(self) -> str:
-        rate = sum(active.rate for active in self.sweep.active.values())
+        rate = self.sweep.rate
         parts = [f"{self.counts.get('finished', 0)} of {len(self.sweep.runs)} runs finished"]
         parts += [f"{self.counts[name]} {name}" for name in ("failed", "cancelled") if self.counts.get(name)]
         return ", ".join([*parts, f"{rate:,.0f} steps/s", f"left {duration(self.left_steps / rate if rate else None)}"])

@@ -306,8 +306,9 @@ class Store:
 
     def sync(self) -> None:
         """Read the folders of all runs that wait: what another machine trained, or a runner that died left there."""
-        query = "SELECT run FROM runs WHERE status IN ('queued', 'interrupted') OR status = 'running' AND heartbeat < ?"
-        for (run,) in self._db.execute(query, (time.time() - LEASE,)).fetchall():
+        with self._write():
+            self._release_dead()
+        for (run,) in self._db.execute("SELECT run FROM runs WHERE status IN ('queued', 'interrupted')").fetchall():
             folder = self.run_folder(run)
             if folder.is_dir():
                 found = read_folder(folder)

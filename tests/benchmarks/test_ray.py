@@ -1,0 +1,65 @@
+"""A sweep on a Ray cluster of two nodes survives the death of a worker and of a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.store import Store, progress
+from tests.benchmarks.helpers import assert_same_results, wait_for, write_suite
+
+pytest.importorskip("ray")
+STEPS = 10_000
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_a_killed_worker_and_a_lost_node_are_retried(cluster: Any, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, total_steps=STEPS)
+    node = cluster.add_node(num_cpus=1)
+    alone, path = tmp_path / "alone", tmp_path / "bench"
+    assert main(["run", str(suite), "--store", str(alone), "--workers", "2"]) == 0
+    events = []
+
+    def disturb() -> None:
+        def begun() -> list[Path]:
+            return [f.parent for f in sorted((path / "runs").glob("*/*/worker.json")) if progress(f.parent) > 600]
+
+        wait_for(lambda: len(begun()) == 2)
+        pid = int(json.loads((begun()[0] / "worker.json").read_text())["worker"].split(":")[1])
+        os.kill(parent(pid), signal.SIGKILL)  # Ray's process, which runs the task
+        events.append(progress(begun()[0]))
+        os.kill(pid, signal.SIGKILL)  # ours
+        cluster.remove_node(node)
+        events.append(progress(begun()[1]))
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    assert main(["run", str(suite), "--store", str(path), "--engine", "ray", "--address", cluster.address]) == 0
+    thread.join()
+    assert len(events) == 2 and max(events) < STEPS
+    assert_same_results(alone, path)
+    with Store(path, read_only=True) as store:
+        runs = store.runs()
+    assert set(runs["status"]) == {"finished"} and runs["attempts"].max() >= 2
