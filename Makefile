@@ -9,17 +9,19 @@ REFERENCE_PYTHON ?=
 BENCH_FLAGS ?=
 TRAINING_BENCH_FLAGS ?=
 PICTURES ?=
+BENCHMARK_STORE ?= runs/bench-quick
 
 BIN := $(VENV)/bin
 # One thread per test process; numpy and torch would otherwise start one per core in each.
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench regression docs clean
+.PHONY: help train benchmark test lint bench regression docs clean
 .DELETE_ON_ERROR:
 
 help:  ## List the targets
 	@echo "make train       install, train PPO-Lag on SafetyPointGoal1-v0 (3 to 10 minutes), evaluate, plot, film"
+	@echo "make benchmark   install, run the sweep \`quick\` (some minutes), write its report, open it in a desktop's browser"
 	@echo "make test        install, lint, check types, run the tests"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       measure environments, then training (REFERENCE_PYTHON=... compares with safety-gymnasium)"
@@ -45,6 +47,10 @@ $(VENV)/.gl-%: scripts/gl_packages.sh | $(BIN)/python
 
 train: $(VENV)/.stamp-train,render $(VENV)/.gl-pictures  ## Train, evaluate, plot, film
 	@$(ONE_THREAD) $(BIN)/python scripts/demo.py
+
+benchmark: $(VENV)/.stamp-bench,render $(VENV)/.gl-pictures  ## Sweep over the suite `quick`, and its report
+	@$(BIN)/python -m benchmarks run quick --store $(BENCHMARK_STORE)
+	@$(BIN)/python -m benchmarks report $(BENCHMARK_STORE) --open
 
 test: lint $(VENV)/.gl-tests  ## Install, lint, check types, run the tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slow"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from safepo.errors import UserError
 
@@ -42,7 +44,7 @@ def run(
         address: Ray: address of the cluster's head, such as 10.0.0.1:6379.
         workers: Runs at a time; 0: as many as there are cores (of the cluster) for them.
         threads: Threads of each worker (MuJoCo, BLAS); results do not depend on it.
-        resume: Also continue runs that were begun.
+        resume: Continue runs that were begun; without it they are left alone.
         filter: Only runs whose id fits: a shell pattern, or text that occurs in it; may be repeated.
         seeds: Only these seeds.
     """
@@ -65,7 +67,7 @@ def run(
         return summarise(db, ids, store) if complete else 130
 
 
-def status(store: StorePath, /, filter: Patterns = (), errors: bool = False) -> int:
+def status(store: StorePath, /, filter: Patterns = (), errors: FlagCreatePairsOff[bool] = False) -> int:
     """Show the state of the runs of a store.
 
     Args:
@@ -150,7 +152,7 @@ def import_runs(store: StorePath, folders: Annotated[Positional[tuple[Path, ...]
                 name, notes = db.collect_folder(folder)
             except (UserError, KeyError, ValueError) as error:
                 name, notes = str(folder), [f"left out: {error}"]
-            print(f"{name}{': ' if notes else ''}{'; '.join(notes)}")
+            print(": ".join(part for part in (name, "; ".join(notes)) if part))
         print(f"{len(db.runs())} runs in {db.path}")
     return 0
 
@@ -201,20 +203,53 @@ def suites() -> int:
     return 0
 
 
-def report(store: StorePath, /, output: Path | None = None) -> int:
+def report(
+    store: StorePath,
+    /,
+    output: Path | None = None,
+    suite: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="SUITE")] = (),
+    title: str = "Benchmark report",
+    open: FlagCreatePairsOff[bool] = False,
+) -> int:
     """Write the report of a store: one page of HTML, tables, figures.
 
     Args:
         store: A store, its folder, or a folder that `export` wrote.
         output: Folder of the report; default: `report` beside the store.
+        suite: Only the runs of a suite; may be repeated.
+        title: Headline of the page.
+        open: Show the page in the desktop's browser, if there is one.
     """
     from benchmarks.report import write_report
     from benchmarks.store import open_store
 
     with open_store(store) as db:
         target = output or (store if store.is_dir() else store.parent) / "report"
-        print(f"report: {write_report(db, target).resolve()}")
+        page = write_report(db, target, title=title, suites=suite).resolve()
+    print(f"report: {page}")
+    if open and (sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+        webbrowser.open(page.as_uri())
     return 0
+
+
+def compare(
+    a: Annotated[Positional[str], arg(metavar="A")],
+    b: Annotated[Positional[str], arg(metavar="B")],
+    /,
+    output: Path = Path("comparison.csv"),
+    alpha: float = 0.05,
+) -> int:
+    """Compare final return and cost of two stores or commits, with significance.
+
+    Args:
+        a: A store, its folder or an export; STORE@COMMIT takes only the runs of a commit.
+        b: What to compare with it; differences are B - A.
+        output: The table as CSV.
+        alpha: Level of significance, after Holm's correction.
+    """
+    from benchmarks.compare import run_compare
+
+    return run_compare(a, b, output, alpha)
 
 
 def export(store: StorePath, folder: Annotated[Positional[Path], arg(metavar="FOLDER")], /) -> int:
@@ -240,6 +275,7 @@ COMMANDS: dict[str, Any] = {
     "import": import_runs,
     "export": export,
     "report": report,
+    "compare": compare,
     "slurm": slurm,
 }
 
