@@ -252,42 +252,39 @@ def _task(results: Results, task: str, figures: list[Figure], styles: dict[str, 
 
 
 def _task_table(rows: pd.DataFrame, styles: dict[str, Look]) -> str:
-    head = f"""<thead><tr><th class="left" colspan="3"></th>
-<th class="group" colspan="3">Training</th><th class="group" colspan="3">Evaluation, deterministic</th>
-<th class="group" colspan="3">Evaluation, stochastic</th><th class="group" colspan="2">Normalised</th>
-<th class="group" colspan="2">Speed</th>
+    modes = [mode for mode in ("deterministic", "stochastic") if rows[f"{mode}_return_mean"].notna().any()]
+    evaluated = "".join(f'<th class="group" colspan="3">Evaluation, {mode}</th>' for mode in modes)
+    measured = '<th class="first">Return</th><th>Cost</th><th>Violating</th>'
+    head = f"""<thead><tr><th class="left" colspan="3"></th><th class="group" colspan="3">Training</th>{evaluated}
+<th class="group" colspan="2">Normalised</th><th class="group" colspan="2">Speed</th>
 <th class="group" colspan="2">Published, {published()["steps"] // 10**6} M steps</th></tr>
-<tr><th>#</th><th class="left">Method</th><th>Seeds</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
-<th class="first">Return</th><th>Cost</th><th>Violating</th><th class="first">Return</th><th>Cost</th><th>Violating</th>
+<tr><th>#</th><th class="left">Method</th><th>Seeds</th>{measured * (1 + len(modes))}
 <th class="first">Score</th><th>Cost / limit</th><th class="first">Time</th><th>Steps/s</th>
 <th class="first">Return</th><th>Cost</th></tr></thead>"""
-    body = "".join(_task_row(row, styles[row["method"]]) for row in rows.to_dict("records"))
+    body = "".join(_task_row(row, modes, styles[row["method"]]) for row in rows.to_dict("records"))
     return f'<div class="scroll"><table class="results">{head}<tbody>{body}</tbody></table></div>'
 
 
-def _task_row(row: dict[str, Any], look: Look) -> str:
+def _task_row(row: dict[str, Any], modes: list[str], look: Look) -> str:
     def cell(name: str, kind: str = "") -> str:
         text, bounds = spread(row, name)
         return f'<td class="{kind}">{text}<small>{bounds}</small></td>'
 
-    evaluated = "".join(
-        cell(f"{mode}_return", "first") + cell(f"{mode}_cost") + f"<td>{share(row[f'{mode}_violating_mean'])}</td>"
-        for mode in ("deterministic", "stochastic")
+    within = "within" if row["within_limit"] else "above"
+    measured = "".join(
+        f"{cell(f'{mode}return', 'first')}{cell(f'{mode}cost', '' if mode else within)}"
+        f"<td>{share(row[f'{mode}violating_mean'])}</td>"
+        for mode in ("", *(f"{mode}_" for mode in modes))
     )
     figures = published_figures(row["env_id"], row["cost_limit"], row["algorithm"])
-    paper = (
-        f'<td class="first published">{mean_std(*figures[:2])}</td><td class="published">{mean_std(*figures[2:])}</td>'
-        if figures
-        else '<td class="first published">–</td><td class="published">–</td>'
-    )
-    within = "within" if row["within_limit"] else "above"
+    known, costs = (mean_std(*figures[:2]), mean_std(*figures[2:])) if figures else ("–", "–")
     return (
         f'<tr data-method="{escape(row["method"])}"><td>{row["rank"]}</td>'
-        f'<td class="left">{_swatch(look)}{escape(row["method"])}</td><td>{row["seeds"]}</td>'
-        f"{cell('return', 'first')}{cell('cost', within)}<td>{share(row['violating_mean'])}</td>{evaluated}"
+        f'<td class="left">{_swatch(look)}{escape(row["method"])}</td><td>{row["seeds"]}</td>{measured}'
         f'<td class="first">{number(row["score_mean"], 2)}</td>'
         f'<td class="{within}">{number(row["cost_ratio_mean"], 2)}</td>'
-        f'<td class="first">{duration(row["seconds_mean"])}</td><td>{number(row["steps_per_s_mean"])}</td>{paper}</tr>'
+        f'<td class="first">{duration(row["seconds_mean"])}</td><td>{number(row["steps_per_s_mean"])}</td>'
+        f'<td class="first published">{known}</td><td class="published">{costs}</td></tr>'
     )
 
 

@@ -205,7 +205,7 @@ def _methods(runs: pd.DataFrame) -> list[str]:
         name = ALGORITHMS[algorithm].symbol if algorithm in ALGORITHMS else algorithm
         first = members.drop_duplicates("group")
         settings = [flat_config(config) for config in first["config"]]
-        labels = [_difference(own, settings) for own in settings]
+        labels = _differences(settings)
         for group, label in zip(first["group"], labels, strict=True):
             label = label if labels.count(label) == 1 else group.rpartition("-")[2]
             names[group] = name if len(first) == 1 else f"{name} ({label})"
@@ -220,15 +220,18 @@ def flat_config(config: Any) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if k not in NOT_HASHED and k not in TASK}
 
 
-def _difference(own: dict[str, Any], all_: list[dict[str, Any]], most: int = 3) -> str:
-    """The settings in which configurations differ, with the values of `own`."""
-    keys = [key for key in own if any(other.get(key) != own[key] for other in all_)]
-    parts = [f"{key}={_short(own[key])}" for key in keys[:most]]
-    return ", ".join(parts) + (", …" if len(keys) > most else "")
+def _differences(settings: list[dict[str, Any]], most: int = 3) -> list[str]:
+    """For each configuration the settings that tell it from the others: as few as do, at most `most`."""
+    keys = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
+    for n in range(1, most + 1):
+        labels = [", ".join(f"{key}={_short(own.get(key))}" for key in keys[:n]) for own in settings]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _finals(runs: pd.DataFrame, curves: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
