@@ -37,7 +37,7 @@ MORE_COLOURS = ("#bcbd22", "#7f2a00", "#00695c", "#ad1457", "#4527a0", "#827717"
 LIMIT_COLOUR = "#111111"
 _LIMIT_LINE = {"color": LIMIT_COLOUR, "width": 1.5, "dash": "6px,4px"}
 _LABEL = {"showarrow": False, "xanchor": "left", "font": {"color": LIMIT_COLOUR, "size": 12}}
-MAX_POINTS, ALL_POINTS = 250, 250_000
+MAX_POINTS, ALL_POINTS = 250, 120_000
 """Of one curve, and of all curves of a page; longer ones are thinned evenly, the last point is kept."""
 
 
@@ -186,10 +186,15 @@ def translucent(colour: str, alpha: float) -> str:
 
 
 def thin(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most `most` rows, evenly, with the last one."""
-    if len(rows) <= most:
-        return rows
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))]
+    """At most `most` rows at even distances, the last one among them."""
+    stride = -(-len(rows) // most) or 1
+    return rows.iloc[(len(rows) - 1) % stride :: stride]
+
+
+def across(steps: Any) -> dict[str, Any]:
+    """The x of a trace: evenly spaced steps by their start and distance, which is shorter."""
+    gaps = set(np.diff(steps))
+    return {"x0": int(steps.iloc[0]), "dx": int(gaps.pop())} if len(gaps) == 1 else {"x": numbers(steps, 12)}
 
 
 def points(results: Results) -> int:
@@ -213,7 +218,7 @@ def _curve_figure(
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "x": numbers(one["step"], 12),
+                    **across(one["step"]),
                     "y": numbers(one[value]),
                     "line": {"color": translucent(look.colour, 0.55), "width": 1, "dash": look.dash},
                     "hoverinfo": "skip",
@@ -221,7 +226,6 @@ def _curve_figure(
                 }
             )
         mean = thin(mean_curve(rows, value), most)
-        steps = numbers(mean["step"], 12)
         if seeds > 1:
             known = mean[mean["error"].notna()]
             low, high = known["mean"] - known["error"], known["mean"] + known["error"]
@@ -229,8 +233,8 @@ def _curve_figure(
         figure.data.append(
             {
                 "type": "scatter",
-                "mode": "lines" if len(steps) > 1 else "markers",
-                "x": steps,
+                "mode": "lines" if len(mean) > 1 else "markers",
+                **across(mean["step"]),
                 "y": numbers(mean["mean"]),
                 "customdata": numbers(mean["error"]),
                 "name": label,

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 from benchmarks.report import write_report
-from benchmarks.report.figures import looks, mean_curve, points, task_figures, thin
+from benchmarks.report.figures import across, looks, mean_curve, points, task_figures, thin
 from benchmarks.report.results import Results, aggregate, complete_block, published, random_policy, read_results
 from benchmarks.report.statistics import interquartile_means, profile, t_interval
 from benchmarks.report.tables import duration, interval, leaderboard, mean_std, number
@@ -341,7 +341,10 @@ def test_pictures(store: FakeStore, tmp_path: Path) -> None:
 def test_long_curves_are_thinned() -> None:
     rows = pd.DataFrame({"step": range(1000)})
     kept = thin(rows, 100)
-    assert len(kept) == 100 and kept["step"].iloc[0] == 0 and kept["step"].iloc[-1] == 999
+    assert len(kept) == 100 and kept["step"].iloc[0] == 9 and kept["step"].iloc[-1] == 999
+    assert len(thin(rows.iloc[:100], 100)) == 100 and len(thin(rows.iloc[:0], 100)) == 0
+    assert across(kept["step"]) == {"x0": 9, "dx": 10}
+    assert across(rows.loc[[0, 1, 5], "step"]) == {"x": [0, 1, 5]} and across(rows.loc[[4], "step"]) == {"x": [4]}
     fake = FakeStore()
     fake.add("ppo", 0, rising(1), rising(1))
     few = points(read_results(fake))
