@@ -8,12 +8,13 @@ whose worker or node is lost goes back to the queue and continues from its last 
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import worker
-from benchmarks.runner import how_it_died, start_worker
+from benchmarks.runner import POLL, how_it_died, start_worker
 from safepo.config import Config, config_from_dict
 from safepo.errors import UserError
 
@@ -23,8 +24,9 @@ def train(plain: dict[str, Any], threads: int) -> str:
     process = start_worker(config_from_dict(plain), threads)
     assert process.stderr is not None
     try:
-        said = process.stderr.read()  # until the worker ends
-        return how_it_died(process.wait(), said)
+        while process.poll() is None:  # Ray's interrupt does not reach into a blocking wait
+            time.sleep(POLL)
+        return how_it_died(process.returncode, process.stderr.read())
     except KeyboardInterrupt:  # the task was cancelled
         process.terminate()
         process.wait()

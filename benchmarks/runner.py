@@ -272,13 +272,17 @@ class Overview:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("run", "", "steps", "steps/s", "left", box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+        table.add_column("run", no_wrap=True)
+        table.add_column(ratio=1, max_width=30)
+        for name in ("done", "steps/s", "left"):
+            table.add_column(name, justify="right")
         rows = list(self.sweep.active.items())
         for run, active in rows[: self.console.height - 4]:
             total = self.sweep.totals[run]
             left = (total - active.step) / active.rate if active.rate else None
-            bar = ProgressBar(total, active.step, width=20)
-            table.add_row(run, bar, f"{active.step:,} / {total:,}", f"{active.rate:,.0f}", duration(left))
+            bar = ProgressBar(total, active.step)
+            table.add_row(run, bar, f"{active.step / total:.0%}", f"{active.rate:,.0f}", duration(left))
         return Group(Text(self._headline(), style="bold"), table)
 
 

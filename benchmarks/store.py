@@ -37,7 +37,6 @@ LEASE = 120.0
 """Seconds after which a claim that was not renewed is taken for dead."""
 MAX_DEATHS = 3
 """So many deaths of its worker at the same step, and a run counts as failed."""
-STATUSES = ("queued", "running", "interrupted", "finished", "failed", "cancelled")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -118,11 +117,6 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    @property
-    def runs_dir(self) -> Path:
-        """The folder of all runs."""
-        return self.folder / "runs"
-
     # --- what everybody reads ---------------------------------------------------------------------------------------
 
     def runs(self) -> pd.DataFrame:
@@ -200,7 +194,7 @@ class Store:
         return Path(os.path.normpath(self.folder / self._one("SELECT folder FROM runs WHERE run = ?", run)[0]))
 
     def status(self, run: str) -> str:
-        """One of `STATUSES`."""
+        """queued, running, interrupted, finished, failed or cancelled."""
         return self._one("SELECT status FROM runs WHERE run = ?", run)[0]
 
     def _one(self, query: str, run: str) -> tuple[Any, ...]:
@@ -394,6 +388,7 @@ class Store:
     def from_export(cls, folder: str | Path) -> Store:
         """A store in memory that holds what `export` wrote."""
         source, store = Path(folder), cls(":memory:")
+        store.folder = source
         try:
             runs, curves, evaluations = (
                 pd.read_parquet(source / f"{name}.parquet") for name in ("runs", "curves", "evaluations")

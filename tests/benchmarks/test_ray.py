@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.store import Store, progress
+from benchmarks.ray_engine import train
+from benchmarks.store import Store, progress, read_folder
+from benchmarks.suite import load_suite
 from tests.benchmarks.helpers import assert_same_results, wait_for, write_suite
 
-pytest.importorskip("ray")
 STEPS = 10_000
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    pytest.importorskip("ray")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
@@ -63,3 +67,20 @@ def test_a_killed_worker_and_a_lost_node_are_retried(cluster: Any, tmp_path: Pat
     with Store(path, read_only=True) as store:
         runs = store.runs()
     assert set(runs["status"]) == {"finished"} and runs["attempts"].max() >= 2
+
+
+def test_a_cancelled_task_lets_its_worker_end_the_epoch(tmp_path: Path) -> None:
+    (config,) = load_suite(write_suite(tmp_path, total_steps=10_000_000, algorithms=["ppo_lag"])).jobs
+    config = replace(config, run=replace(config.run, log_dir=str(tmp_path / "runs")))
+    folder = config.run_dir()
+
+    def cancel() -> None:
+        wait_for(lambda: progress(folder) > 0)
+        _thread.interrupt_main()  # as Ray does it: no signal that would wake a blocking call
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    assert train(config.to_dict(), threads=1) == ""
+    thread.join()
+    assert json.loads((folder / "status.json").read_text()) == {"status": "interrupted", "step": progress(folder)}
+    assert read_folder(folder).status == "interrupted"
