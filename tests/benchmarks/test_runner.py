@@ -100,7 +100,7 @@ def test_cancel_and_ctrl_c_stop_workers_at_the_end_of_an_epoch(tmp_path: Path) -
         wait_for(lambda: not folder_alive(ppo_lag))
         assert folder_alive(cpo)
         runner.send_signal(signal.SIGINT)
-        said, _ = runner.communicate(timeout=60)
+        said, _ = runner.communicate(timeout=120)
         assert runner.returncode == 130 and "workers end their epoch" in said
         runs = store.runs().set_index("algorithm")
         assert dict(runs["status"]) == {"cpo": "interrupted", "ppo_lag": "cancelled"}

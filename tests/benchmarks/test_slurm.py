@@ -25,7 +25,7 @@ def test_each_task_trains_its_run(tmp_path: Path) -> None:
             subprocess.Popen(["bash", script], cwd=tmp_path, env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task)})
             for task in (0, 1)
         ]
-        assert [task.wait(timeout=90) for task in tasks] == [0, 0]
+        assert [task.wait(timeout=180) for task in tasks] == [0, 0]
     with Store(path) as store:
         assert set(store.runs()["status"]) == {"queued"}
         store.sync()
