@@ -19,6 +19,7 @@ from safepo.algorithms import algorithm_info
 from safepo.algorithms.base import Algorithm, Problem
 from safepo.distributions import Gaussian
 from safepo.networks import ActorCritic
+from safepo.observations import ObsMap
 from safepo.rollout import Batch
 
 NOBS, NACT, N, LIMIT = 5, 2, 48, 25.0
@@ -67,7 +68,7 @@ def both(name: str, **changes: Any) -> tuple[Algorithm, Yardstick]:
     """The algorithm and its yardstick with the same parameters."""
     kind, settings_type = algorithm_info(name).load()
     settings = settings_type(**COMMON, **changes)
-    ours = kind(settings, Problem(NOBS, Gaussian(NACT), {"cost": LIMIT}, "cpu"), 0, 0)
+    ours = kind(settings, Problem(ObsMap.vector(NOBS), Gaussian(NACT), {"cost": LIMIT}, "cpu"), 0, 0)
     env: Any = SimpleNamespace(nobs=NOBS, nact=NACT, num_envs=1)
     yardstick = YARDSTICKS[name](settings, env, horizon=N, limit=LIMIT)
     with torch.no_grad():
