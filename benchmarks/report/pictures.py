@@ -137,7 +137,9 @@ def _draw_profiles(pyplot: Any, found: Aggregate, styles: dict[str, Look]) -> An
             line = {"color": look.colour, "linestyle": LINES[look.dash], "linewidth": 1.5}
             axis.plot(found.taus[column], value, drawstyle="steps-post", **line)
             if found.seeds >= MIN_SEEDS:
-                axis.fill_between(found.taus[column], low, high, color=look.colour, alpha=0.12, linewidth=0)
+                axis.fill_between(
+                    found.taus[column], low, high, step="post", color=look.colour, alpha=0.12, linewidth=0
+                )
         _line(axis, 1, "reference" if column == "score" else "limit")
         axis.set_xlabel(name)
         axis.set_ylabel("share of runs above τ")

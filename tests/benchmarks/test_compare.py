@@ -89,6 +89,14 @@ def test_probability_is_that_of_rliable() -> None:
     assert found.low <= found.value <= found.high
 
 
+def test_a_lower_cost_is_an_improvement() -> None:
+    a, b = FakeStore(), FakeStore()
+    add_seeds("ppo", (1, 2, 3), (30, 31, 32), a)
+    add_seeds("ppo", (1, 2, 3), (10, 11, 12), b)
+    found = compare(a, b).improvement["PPO"]
+    assert found["cost"].value == 1 and found["return"].value == pytest.approx(0.5)
+
+
 def test_changed_settings_are_matched_and_named() -> None:
     a, b = FakeStore(), FakeStore()
     add_seeds("ppo", (1, 2), (1, 2), a, settings={"passes": 10})

@@ -75,6 +75,13 @@ def test_rank_puts_the_limit_first(store: FakeStore) -> None:
     assert list(leaderboard(results)["method"]) == ["PPOLag", "CPO", "PPO"]
 
 
+def test_a_bad_return_within_the_limit_ranks_before_a_good_one_above_it() -> None:
+    fake = FakeStore()
+    fake.add("ppo_lag", 0, rising(-50), rising(20))
+    fake.add("ppo", 0, rising(50), rising(26))
+    assert row(read_results(fake), "PPOLag")["rank"] == 1
+
+
 def test_bounds_stay_where_a_quantity_can_be() -> None:
     fake = FakeStore()
     add_seeds("ppo_lag", (-5, 0, 5), (0, 0, 30), fake)
