@@ -414,8 +414,8 @@ def _profile_figure(name: str, title: str, found: Aggregate, column: str, styles
     for method, look in styles.items():
         value, low, high = found.profiles[column][method]
         if found.seeds >= MIN_SEEDS:
-            edges = (numbers(np.repeat(bound, 2)[:-1]) for bound in (low, high))  # steps, as the curve itself
-            figure.data.append(_band(numbers(np.repeat(found.taus[column], 2)[1:], 4), *edges, method, look))
+            lower, upper = (numbers(np.repeat(bound, 2)[:-1]) for bound in (low, high))  # steps, as the curve itself
+            figure.data.append(_band(numbers(np.repeat(found.taus[column], 2)[1:], 4), lower, upper, method, look))
         figure.data.append(
             {
                 "type": "scatter",
