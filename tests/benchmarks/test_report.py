@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from benchmarks.random_policy import measure
 from benchmarks.report import write_report
 from benchmarks.report.figures import across, looks, mean_curve, points, task_figures, thin
 from benchmarks.report.results import Results, aggregate, complete_block, published, random_policy, read_results
@@ -370,3 +371,15 @@ def test_published_and_random_figures_are_of_what_exists() -> None:
     for rows in published()["results"].values():
         assert list(rows) == list(ALGORITHMS) and all(len(figures) == 4 for figures in rows.values())
     assert published()["results"][HOPPER]["cpo"] == [1713.71, 18.26, 13.4, 5.82]
+
+
+def test_random_policy_is_measured_once(tmp_path: Path) -> None:
+    file, env_id = tmp_path / "random.json", HOPPER
+    measure((env_id,), file=file, episodes=4)
+    first = json.loads(file.read_text())
+    assert first["episodes"] == 4 and first["mujoco"] and first["results"][env_id]["return"]["stderr"] > 0
+    known = random_policy()["results"][env_id]["return"]
+    off = abs(first["results"][env_id]["return"]["mean"] - known["mean"])
+    assert off < 5 * first["results"][env_id]["return"]["stderr"]
+    measure((env_id,), file=file, episodes=5)
+    assert json.loads(file.read_text()) == first
