@@ -36,7 +36,9 @@ def measure(
     """
     from safepo.evaluation import evaluate_random
 
-    data = json.loads(file.read_text()) if file.exists() else {"policy": "uniform random actions", "results": {}}
+    data: dict[str, Any] = (
+        json.loads(file.read_text()) if file.exists() else {"policy": "uniform random actions", "results": {}}
+    )
     results = data.pop("results")
     for env_id in env_ids:
         if env_id in results and not again:
