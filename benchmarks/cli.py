@@ -266,6 +266,22 @@ def export(store: StorePath, folder: Annotated[Positional[Path], arg(metavar="FO
     return 0
 
 
+def freeze(store: StorePath, folder: Annotated[Positional[Path], arg(metavar="FOLDER")], /) -> int:
+    """Keep the final policies of a store as small files, with the scores that `safepo eval` must reproduce.
+
+    Args:
+        store: A store, or its folder.
+        folder: Where to; benchmarks/checkpoints holds those of suite `quick`.
+    """
+    from benchmarks.checkpoints import freeze as write
+    from benchmarks.store import open_store
+
+    with open_store(store) as db:
+        scores = write(db, folder)
+    print(f"wrote {len(scores)} policies and their scores to {folder}")
+    return 0
+
+
 COMMANDS: dict[str, Any] = {
     "suites": suites,
     "run": run,
@@ -274,6 +290,7 @@ COMMANDS: dict[str, Any] = {
     "cancel": cancel,
     "import": import_runs,
     "export": export,
+    "freeze": freeze,
     "report": report,
     "compare": compare,
     "slurm": slurm,

@@ -202,7 +202,7 @@ def _methods(runs: pd.DataFrame) -> list[str]:
     """A name per run; settings are added where an algorithm has several configurations in a task."""
     names: dict[str, str] = {}
     for (_, algorithm), members in runs.groupby(["task", "algorithm"]):
-        name = ALGORITHMS[algorithm].symbol if algorithm in ALGORITHMS else algorithm
+        name = ALGORITHMS[algorithm].title if algorithm in ALGORITHMS else algorithm
         first = members.drop_duplicates("group")
         settings = [flat_config(config) for config in first["config"]]
         labels = _differences(settings)
@@ -289,7 +289,7 @@ def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
     """The published return of the reference algorithm, else the best mean of this store."""
     figures = published()["results"].get(env_id, {})
     if REFERENCE_ALGORITHM in figures:
-        name = ALGORITHMS[REFERENCE_ALGORITHM].symbol
+        name = ALGORITHMS[REFERENCE_ALGORITHM].title
         return figures[REFERENCE_ALGORITHM][0], f"{name}, published, {published()['steps']:,} steps"
     means = members.groupby("method")["return"].mean().dropna()
     if means.empty:

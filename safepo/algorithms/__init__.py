@@ -15,10 +15,12 @@ from safepo.errors import lookup
 
 @dataclass(frozen=True)
 class AlgorithmInfo:
-    """One row: `name` is also the module; `symbol` the class (its settings are `<symbol>Settings`)."""
+    """One row: `name` is also the module; `symbol` the class (its settings are `<symbol>Settings`); `title` as it is
+    written in texts."""
 
     name: str
     symbol: str
+    title: str
     summary: str
     paper: str
     constrained: bool
@@ -30,18 +32,53 @@ class AlgorithmInfo:
 
 
 _ROWS = (
-    ("pg", "PG", "policy gradient with a baseline, ignores cost", "Williams 1992; Sutton et al. 1999", False),
-    ("natural_pg", "NaturalPG", "natural policy gradient, ignores cost", "Kakade 2001", False),
-    ("trpo", "TRPO", "trust region with line search, ignores cost", "Schulman et al. 2015, arXiv:1502.05477", False),
-    ("ppo", "PPO", "clipped surrogate, ignores cost", "Schulman et al. 2017, arXiv:1707.06347", False),
-    ("ppo_lag", "PPOLag", "PPO with a Lagrange multiplier on the cost", "Ray, Achiam, Amodei 2019", True),
-    ("trpo_lag", "TRPOLag", "TRPO with a Lagrange multiplier on the cost", "Ray, Achiam, Amodei 2019", True),
-    ("rcpo", "RCPO", "natural gradient with a Lagrange multiplier", "Tessler et al. 2018, arXiv:1805.11074", True),
-    ("cpo", "CPO", "trust region under a linearised cost limit", "Achiam et al. 2017, arXiv:1705.10528", True),
-    ("pcpo", "PCPO", "natural step projected onto the cost limit", "Yang et al. 2020, arXiv:2010.03152", True),
-    ("cup", "CUP", "PPO on reward, then projection", "Yang et al. 2022, arXiv:2209.07089", True),
-    ("focops", "FOCOPS", "projected first-order step per sample", "Zhang et al. 2020, arXiv:2002.06506", True),
-    ("cppo_pid", "CPPOPID", "PPO with a PID-controlled multiplier", "Stooke et al. 2020, arXiv:2007.03964", True),
+    ("pg", "PG", "PG", "policy gradient with a baseline, ignores cost", "Williams 1992; Sutton et al. 1999", False),
+    ("natural_pg", "NaturalPG", "NaturalPG", "natural policy gradient, ignores cost", "Kakade 2001", False),
+    (
+        "trpo",
+        "TRPO",
+        "TRPO",
+        "trust region with line search, ignores cost",
+        "Schulman et al. 2015, arXiv:1502.05477",
+        False,
+    ),
+    ("ppo", "PPO", "PPO", "clipped surrogate, ignores cost", "Schulman et al. 2017, arXiv:1707.06347", False),
+    ("ppo_lag", "PPOLag", "PPO-Lag", "PPO with a Lagrange multiplier on the cost", "Ray, Achiam, Amodei 2019", True),
+    (
+        "trpo_lag",
+        "TRPOLag",
+        "TRPO-Lag",
+        "TRPO with a Lagrange multiplier on the cost",
+        "Ray, Achiam, Amodei 2019",
+        True,
+    ),
+    (
+        "rcpo",
+        "RCPO",
+        "RCPO",
+        "natural gradient with a Lagrange multiplier",
+        "Tessler et al. 2018, arXiv:1805.11074",
+        True,
+    ),
+    ("cpo", "CPO", "CPO", "trust region under a linearised cost limit", "Achiam et al. 2017, arXiv:1705.10528", True),
+    ("pcpo", "PCPO", "PCPO", "natural step projected onto the cost limit", "Yang et al. 2020, arXiv:2010.03152", True),
+    ("cup", "CUP", "CUP", "PPO on reward, then projection", "Yang et al. 2022, arXiv:2209.07089", True),
+    (
+        "focops",
+        "FOCOPS",
+        "FOCOPS",
+        "projected first-order step per sample",
+        "Zhang et al. 2020, arXiv:2002.06506",
+        True,
+    ),
+    (
+        "cppo_pid",
+        "CPPOPID",
+        "CPPO-PID",
+        "PPO with a PID-controlled multiplier",
+        "Stooke et al. 2020, arXiv:2007.03964",
+        True,
+    ),
 )
 ALGORITHMS: dict[str, AlgorithmInfo] = {row[0]: AlgorithmInfo(*row) for row in _ROWS}
 

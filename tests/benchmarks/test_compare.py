@@ -39,7 +39,7 @@ def test_a_planted_difference_is_found_and_no_other() -> None:
     hit = cells(found.table, "ppo_lag", "return")
     assert hit["significant"] and hit["low"] < hit["difference"] < hit["high"] < 0
     assert found.table["significant"].sum() == 1 and len(found.table) == 6
-    assert found.improvement["PPOLag"]["return"].value == 0
+    assert found.improvement["PPO-Lag"]["return"].value == 0
     assert found.improvement["PPO"]["return"].low < 0.5 < found.improvement["PPO"]["return"].high
     assert not found.unmatched
 

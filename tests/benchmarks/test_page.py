@@ -111,7 +111,7 @@ def test_everything_is_drawn(opened: Opened) -> None:
 
 
 def test_a_method_is_switched_off_and_on(opened: Opened) -> None:
-    assert set(opened.rows(GOAL)) == {"PPO", "PPOLag", "CPO"}
+    assert set(opened.rows(GOAL)) == {"PPO", "PPO-Lag", "CPO"}
     opened.click_chip("CPO")
     assert "CPO" not in opened.rows(GOAL) and len(opened.rows(GOAL)) == 2
     assert [len(opened.lines(plot)) for plot in ("task0-return", "task0-cost", "task1-return")] == [2, 3, 2]
@@ -122,9 +122,9 @@ def test_a_method_is_switched_off_and_on(opened: Opened) -> None:
 def test_groups_of_methods(opened: Opened) -> None:
     for pick, methods in (
         ("unconstrained", {"PPO"}),
-        ("constrained", {"PPOLag", "CPO"}),
+        ("constrained", {"PPO-Lag", "CPO"}),
         ("none", set()),
-        ("all", {"PPO", "PPOLag", "CPO"}),
+        ("all", {"PPO", "PPO-Lag", "CPO"}),
     ):
         opened.page.click(f'[data-pick="{pick}"]')
         assert set(opened.rows(HOPPER)) == methods and len(opened.lines("task0-return")) == len(methods)

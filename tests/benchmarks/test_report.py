@@ -53,7 +53,7 @@ def report(fake: FakeStore, folder: Path, **more: Any) -> str:
 
 
 def test_table_is_computed_by_hand(store: FakeStore) -> None:
-    lag = row(read_results(store), "PPOLag")
+    lag = row(read_results(store), "PPO-Lag")
     assert lag["seeds"] == 3
     assert lag["return_mean"] == pytest.approx(13)  # (10 + 12 + 17) / 3
     assert lag["return_std"] == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
@@ -71,22 +71,22 @@ def test_table_is_computed_by_hand(store: FakeStore) -> None:
 
 def test_rank_puts_the_limit_first(store: FakeStore) -> None:
     results = read_results(store)
-    ranks = {method: row(results, method)["rank"] for method in ("PPOLag", "CPO", "PPO")}
-    assert ranks == {"PPOLag": 1, "CPO": 2, "PPO": 3}  # within; 30 / 25 above; 60 / 25 above
-    assert list(leaderboard(results)["method"]) == ["PPOLag", "CPO", "PPO"]
+    ranks = {method: row(results, method)["rank"] for method in ("PPO-Lag", "CPO", "PPO")}
+    assert ranks == {"PPO-Lag": 1, "CPO": 2, "PPO": 3}  # within; 30 / 25 above; 60 / 25 above
+    assert list(leaderboard(results)["method"]) == ["PPO-Lag", "CPO", "PPO"]
 
 
 def test_a_bad_return_within_the_limit_ranks_before_a_good_one_above_it() -> None:
     fake = FakeStore()
     fake.add("ppo_lag", 0, rising(-50), rising(20))
     fake.add("ppo", 0, rising(50), rising(26))
-    assert row(read_results(fake), "PPOLag")["rank"] == 1
+    assert row(read_results(fake), "PPO-Lag")["rank"] == 1
 
 
 def test_bounds_stay_where_a_quantity_can_be() -> None:
     fake = FakeStore()
     add_seeds("ppo_lag", (-5, 0, 5), (0, 0, 30), fake)
-    found = row(read_results(fake), "PPOLag")
+    found = row(read_results(fake), "PPO-Lag")
     assert found["cost_low"] == 0 and found["return_low"] < -5
 
 
@@ -95,7 +95,7 @@ def test_files_hold_these_numbers(store: FakeStore, tmp_path: Path) -> None:
     assert "13.0 ± 3.6<small>[4.0, 22.0]</small>" in page and "20.0 ± 5.0" in page
     assert "25.4 ± 5.4" in page  # published for PPO
     text = (tmp_path / "results.md").read_text()
-    assert "| 1 | PPOLag | 3,000 | 3 | 13.0 ± 3.6 [4.0, 22.0] | 20.0 ± 5.0 [7.6, 32.4] | 30 % | 13.0; 21.7 |" in text
+    assert "| 1 | PPO-Lag | 3,000 | 3 | 13.0 ± 3.6 [4.0, 22.0] | 20.0 ± 5.0 [7.6, 32.4] | 30 % | 13.0; 21.7 |" in text
     table = pd.read_csv(tmp_path / "leaderboard.csv")
     assert list(table["return_mean"]) == pytest.approx([13, 5, 22]) and list(table["rank"]) == [1, 2, 3]
     data = json.loads((tmp_path / "leaderboard.json").read_text())
@@ -139,11 +139,11 @@ def test_no_aggregate_interval_with_two_seeds() -> None:
 
 def test_band_is_one_standard_error(store: FakeStore) -> None:
     results = read_results(store)
-    curve = mean_curve(results.curves[results.curves["method"] == "PPOLag"], "return")
+    curve = mean_curve(results.curves[results.curves["method"] == "PPO-Lag"], "return")
     assert list(curve["step"]) == [1000, 2000, 3000] and curve["mean"].iloc[-1] == 13
     assert curve["error"].iloc[-1] == pytest.approx(math.sqrt(13 / 3))
     figure = task_figures(results, f"{GOAL}, limit 25", 0, looks(results))[0]
-    (band,) = [t for t in figure.data if t["meta"] == {"method": "PPOLag", "kind": "band"}]
+    (band,) = [t for t in figure.data if t["meta"] == {"method": "PPO-Lag", "kind": "band"}]
     assert band["y"][2] == pytest.approx(13 - math.sqrt(13 / 3), abs=1e-3)
     assert band["y"][3] == pytest.approx(13 + math.sqrt(13 / 3), abs=1e-3)
 
@@ -177,8 +177,8 @@ def test_two_limits_are_two_tasks() -> None:
     add_seeds("ppo_lag", (6, 7, 8), (8, 8, 8), fake, limit="10.0")
     results = read_results(fake)
     assert sorted(results.tasks) == [f"{GOAL}, limit 10", f"{GOAL}, limit 25"]
-    assert row(results, "PPOLag", f"{GOAL}, limit 10")["return_mean"] == 7
-    assert row(results, "PPOLag", f"{GOAL}, limit 10")["cost_ratio_mean"] == pytest.approx(0.8)
+    assert row(results, "PPO-Lag", f"{GOAL}, limit 10")["return_mean"] == 7
+    assert row(results, "PPO-Lag", f"{GOAL}, limit 10")["cost_ratio_mean"] == pytest.approx(0.8)
     table = leaderboard(results).set_index("cost_limit")
     assert math.isnan(table.loc["10.0", "published_return"])  # published at 25 only
     assert table.loc["25.0", "published_return"] == published()["results"][GOAL]["ppo_lag"][0]
@@ -189,8 +189,8 @@ def test_settings_of_one_algorithm_are_told_apart() -> None:
     for passes in (10, 40):
         add_seeds("ppo_lag", (passes, passes), (1, 1), fake, settings={"passes": passes, "clip": 0.2})
     results = read_results(fake)
-    assert results.methods == ["PPOLag (passes=10)", "PPOLag (passes=40)"]
-    assert row(results, "PPOLag (passes=40)")["return_mean"] == 40
+    assert results.methods == ["PPO-Lag (passes=10)", "PPO-Lag (passes=40)"]
+    assert row(results, "PPO-Lag (passes=40)")["return_mean"] == 40
     styles = looks(results)
     assert len({look.colour for look in styles.values()}) == 1 and len({look.dash for look in styles.values()}) == 2
 
@@ -201,7 +201,7 @@ def test_limits_by_name_use_the_largest_ratio() -> None:
     fake.add(
         "ppo_lag", 0, rising(10), rising(14), limit=limit, metrics={"cost/hazards": 8.0, "cost/vases_contact": 6.0}
     )
-    assert row(read_results(fake), "PPOLag", f"{GOAL}, limit cost_hazards=10, cost_vases_contact=5")[
+    assert row(read_results(fake), "PPO-Lag", f"{GOAL}, limit cost_hazards=10, cost_vases_contact=5")[
         "cost_ratio_mean"
     ] == pytest.approx(1.2)
 
@@ -213,7 +213,7 @@ def test_block_has_no_holes() -> None:
         add_seeds("ppo", (1, 2, 3), (1, 2, 3), fake, env_id=env_id)
     fake.add("cpo", 0, rising(1), rising(1))
     methods, tasks, seeds = complete_block(read_results(fake).finals)
-    assert set(methods) == {"PPOLag", "PPO"} and len(tasks) == 2 and seeds == 3  # 12 runs; with CPO it would be 3
+    assert set(methods) == {"PPO-Lag", "PPO"} and len(tasks) == 2 and seeds == 3  # 12 runs; with CPO it would be 3
     found = aggregate(read_results(fake))
     assert found is not None and found.means["cost_ratio"]["PPO"].value == pytest.approx(2 / 25)
 
@@ -254,10 +254,10 @@ def test_odd_runs_do_not_break_the_page(tmp_path: Path) -> None:
     fake.add("toy", 0, rising(3), rising(4), env_id="Custom-v0", limit="0.0", seconds=nan, command=None)
     page = report(fake, tmp_path)
     results = read_results(fake)
-    assert row(results, "PPOLag")["return_mean"] == 8 and math.isnan(row(results, "PPOLag")["return_std"])
+    assert row(results, "PPO-Lag")["return_mean"] == 8 and math.isnan(row(results, "PPO-Lag")["return_std"])
     assert "&lt;b&gt;boom&lt;/b&gt; &amp; so on" in page and "<b>boom" not in page
     assert "1 run failed" in page and "1 queued" in page
-    assert set(results.summary["method"]) == {"PPOLag", "toy"}
+    assert set(results.summary["method"]) == {"PPO-Lag", "toy"}
     figures = figures_of(page)
     names = [t.get("name", "") for t in figures["task1-return"]["data"] if t["meta"]["kind"] == "mean"]
     assert "CPO (1 seed, unfinished)" in names and "TRPO (1 seed, unfinished)" in names
@@ -337,7 +337,7 @@ def test_pictures(store: FakeStore, tmp_path: Path) -> None:
     write_report(store, tmp_path)
     names = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert names == {f"{GOAL}_limit_25", "interquartile_means", "profiles"}
-    wanted = looks(read_results(store))["PPOLag"].colour
+    wanted = looks(read_results(store))["PPO-Lag"].colour
     for path in (tmp_path / "figures").iterdir():
         if path.suffix == ".png":
             pixels = (imread(path)[..., :3] * 255).round().astype(int).reshape(-1, 3)
