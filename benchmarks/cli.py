@@ -273,7 +273,7 @@ def freeze(store: StorePath, folder: Annotated[Positional[Path], arg(metavar="FO
         store: A store, or its folder.
         folder: Where to; benchmarks/checkpoints holds those of suite `quick`.
     """
-    from benchmarks.checkpoints import freeze as write
+    from benchmarks.freeze import freeze as write
     from benchmarks.store import open_store
 
     with open_store(store) as db:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.checkpoints import FOLDER, differences, freeze, interval, load_scores, machine, score
+from benchmarks.freeze import FOLDER, differences, freeze, interval, load_scores, machine, score
 from benchmarks.store import Store
 from safepo.errors import UserError
 from safepo.trainer import train
