@@ -244,7 +244,7 @@ class Replay:
         if t in self.interventions:
             self._intervene(self.interventions[t])
         result, raw = self._advance(self.data["action"][t])
-        met = bool(result.goal_met[0])
+        met = bool(result.goal_met[0].any())
         if self.data["goal_met"][t]:
             self.set_goal(t + 1)
             if isinstance(sim.task, ButtonTask):

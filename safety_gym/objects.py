@@ -458,6 +458,28 @@ class Oranges(Apples):
     rgb = (1.0, 0.6, 0.0)
 
 
+TEAM_RGB: Mapping[str, tuple[float, float, float]] = {
+    "red": (0.7412, 0.0431, 0.1843),
+    "blue": (0.0039, 0.1529, 0.3961),
+    "green": (0.0, 0.5, 0.2),
+    "orange": (1.0, 0.5, 0.0),
+    "purple": (0.5, 0.1, 0.6),
+    "cyan": (0.0, 0.6, 0.7),
+    "brown": (0.5, 0.3, 0.1),
+    "grey": (0.4, 0.4, 0.4),
+}
+"""Colours of the robots of a team, and of their goals, in order; the first two are the reference suite's."""
+
+
+def _team_goal(color: str) -> type[Goal]:
+    """Return the kind of goal that belongs to the robot of a colour."""
+    fields = {"kind": f"goal_{color}", "singular": f"goal_{color}", "rgb": TEAM_RGB[color], "__module__": __name__}
+    return type(f"Goal{color.capitalize()}", (Goal,), fields)
+
+
+TEAM_GOALS: tuple[type[Goal], ...] = tuple(_team_goal(color) for color in TEAM_RGB)
+"""Goals of robots that have one each, by the number of the robot."""
+
 KINDS: Mapping[str, type[ObjectSpec]] = {
     cls.kind: cls
     for cls in (Goal, Hazards, Vases, Pillars, Buttons, Gremlins, PushBox, Circle, Sigwalls, Apples, Oranges)

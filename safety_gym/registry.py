@@ -24,6 +24,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from safety_gym import robots, tasks
 from safety_gym.errors import unknown
+from safety_gym.multi_agent import ids as multi_agent
 from safety_gym.robots import Robot
 from safety_gym.task import EpisodeConfig, Task, apply_options
 from safety_gym.tasks.velocity import REWARD_THRESHOLDS
@@ -32,11 +33,8 @@ from safety_gym.walkers import WALKERS
 VARIANTS = ("", "Vision", "Debug")
 VELOCITY = "Velocity"
 _ID = re.compile(r"^(?:safety_gym:)?Safety(?P<body>[A-Za-z0-9]+)-v(?P<version>\d+)$")
-_PLANNED = re.compile(
-    r"^Safety(?:[A-Z][a-z]+MultiGoal[0-2](?:Vision|Debug)?(?:Gymnasium)?-v0"
-    rf"|\d[x|]\d(?:{'|'.join(WALKERS)})Velocity-v0)$"
-)
-"""Multi-agent families: several robots with goals, divided walkers. Not built yet."""
+_PLANNED = re.compile(r"^Safety[A-Z][a-z]+MultiGoal[0-2](?:Vision|Debug)(?:Gymnasium)?-v0$")
+"""Variants of multi-agent environments that are not built yet."""
 _custom: dict[str, tuple[str, Mapping[str, Any]]] = {}
 _limits: dict[str, int] = {}
 
@@ -118,11 +116,13 @@ def parse(env_id: str) -> EnvId:
     """Parse an id.
 
     Raises:
-        ValueError: unknown id; the message suggests close ones.
+        ValueError: unknown id; the message suggests close ones. Or a multi-agent id; the message says what makes it.
         NotImplementedError: an id of the grammar that is not built yet.
     """
     if not isinstance(env_id, str):
         raise ValueError(f"env_id={env_id!r}: expected a string such as 'SafetyPointGoal1-v0'")
+    if multi_agent.is_multi_agent(env_id):
+        raise multi_agent.refusal(env_id)
     if _PLANNED.match(env_id.removeprefix("safety_gym:")):
         raise _not_built_yet(env_id)
     match = _ID.match(env_id)
@@ -195,13 +195,19 @@ def register_task(env_id: str, base: str, max_episode_steps: int | None = None, 
 
 
 def register_all() -> None:
-    """Register every id and its twin with Gymnasium. Ids not built yet are known, too, and say so when made."""
+    """Register every id and its twin with Gymnasium.
+
+    Ids not built yet and those of multi-agent environments are known, too, and say what they are when made.
+    """
     for entry in grammar():
         for name in (entry.canonical, entry.twin):
             if entry.built:
                 _register(name, entry.canonical, entry.max_episode_steps, entry.reward_threshold)
             else:
                 _register_planned(name)
+    for name in multi_agent.multi_agent_ids():
+        point = "safety_gym.multi_agent.ids:not_single"
+        _write(EnvSpec(name, entry_point=point, vector_entry_point=point, kwargs={"env_id": name}))
 
 
 def _not_built_yet(env_id: str) -> NotImplementedError:

@@ -12,8 +12,9 @@ Scenes with ray lidar are compiled with the zones as bodies, since rays must fin
 from __future__ import annotations
 
 import functools
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from safety_gym.objects import Geom, Mobility, ObjectSpec, Sigwalls
+from safety_gym.objects import TEAM_RGB, Geom, Mobility, ObjectSpec, Sigwalls
 from safety_gym.robots import Robot
 
 SUBSTEPS = 10
@@ -60,6 +61,10 @@ class SceneConfig:
     floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
     contacts: tuple[str, ...] = ()
     """Kinds whose contacts with the robots are counted by sensors."""
+    robot_contacts: bool = False
+    """Whether contacts between robots are counted."""
+    touch_geoms: tuple[tuple[str, ...], ...] = ()
+    """Per robot the names of the geoms whose contacts count as its own; empty: all of its geoms."""
     ray_lidar: bool = False
     substeps: int = SUBSTEPS
     arena: bool = True
@@ -98,7 +103,7 @@ class Slot:
     qpos: int | None = None
     dof: int | None = None
     contact: int | None = None
-    """First of `a * num` contact counts in `sensordata`, agent by agent."""
+    """First of `a * c * num` contact counts in `sensordata`, agent by agent, for each of its `c` counted parts."""
 
     @property
     def num(self) -> int:
@@ -129,6 +134,10 @@ class Scene:
     """Sensor name (without prefix) -> first address for each agent."""
     agent_linvel: NDArray[np.intp] | None
     """Address of the world linear velocity of each agent's body origin."""
+    meetings: tuple[tuple[int, int], ...] = ()
+    """Which two robots each sensor of contacts between robots is about; their readings follow each other."""
+    meeting_adr: int = 0
+    """Address of the first of them."""
 
     @property
     def nagent(self) -> int:
@@ -187,6 +196,14 @@ def build_scene(config: SceneConfig) -> Scene:
     return _index(config, model, prefixes)
 
 
+@functools.cache
+def touching_geoms(robot: Robot) -> tuple[str, ...]:
+    """Return the names of a robot's geoms that can touch something, in the order of the model."""
+    model = mujoco.MjSpec.from_file(os.fspath(assets_dir() / robot.file)).compile()
+    found = np.flatnonzero(model.geom_contype | model.geom_conaffinity)
+    return tuple(model.geom(int(i)).name for i in found)
+
+
 def agent_prefixes(nagent: int) -> tuple[str, ...]:
     """Return the name prefix of each robot: `agent/` for one, `agent0/`, `agent1/`, ... for several."""
     return ("agent/",) if nagent == 1 else tuple(f"agent{i}/" for i in range(nagent))
@@ -207,10 +224,13 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
         spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
         spec.option.sleep_tolerance = _SLEEP_TOLERANCE
     prefixes = agent_prefixes(len(config.robots))
-    for robot, prefix in zip(config.robots, prefixes, strict=True):
+    team = itertools.cycle(TEAM_RGB.values())
+    for robot, prefix, rgb in zip(config.robots, prefixes, team, strict=False):
         child = mujoco.MjSpec.from_file(os.fspath(folder / robot.file))
         if robot.edit is not None:
             robot.edit(child)
+        if len(prefixes) > 1:
+            _paint(child, rgb)
         if not drawing:
             _remove_decoration(child)
         spec.attach(child, prefix=prefix, frame=spec.worldbody.add_frame())
@@ -221,7 +241,9 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
         if obj.mobility is not Mobility.ZONE or drawing or config.ray_lidar:
             _add_object(spec, obj, 0 if drawing else _ray_group(obj))
     for kind in config.contacts:
-        _add_contact_sensors(spec, prefixes, next(o for o in config.objects if o.kind == kind))
+        _add_contact_sensors(spec, config, prefixes, next(o for o in config.objects if o.kind == kind))
+    if config.robot_contacts:
+        _add_meeting_sensors(spec, config, prefixes)
     for prefix in prefixes:
         spec.add_sensor(
             name=f"{prefix}linvel",
@@ -244,6 +266,13 @@ def _remove_decoration(robot: mujoco.MjSpec) -> None:
     for geom in list(robot.geoms):
         if not (geom.contype or geom.conaffinity):
             robot.delete(geom)
+
+
+def _paint(robot: mujoco.MjSpec, rgb: tuple[float, float, float]) -> None:
+    """Give what has a colour the robot's own, so that robots can be told apart; black and white stay."""
+    for material in robot.materials:
+        if max(material.rgba[:3]) - min(material.rgba[:3]) > 0.1:
+            material.rgba = [*rgb, material.rgba[3]]
 
 
 def _add_track_camera(spec: mujoco.MjSpec, prefix: str) -> None:
@@ -322,18 +351,48 @@ def _add_driver(spec: mujoco.MjSpec, obj: ObjectSpec, name: str, group: int) -> 
     weld.data = data
 
 
-def _add_contact_sensors(spec: mujoco.MjSpec, prefixes: Sequence[str], obj: ObjectSpec) -> None:
-    for prefix in prefixes:
-        for name in obj.names():
-            spec.add_sensor(
-                name=f"{prefix}touch/{name}",
-                type=mujoco.mjtSensor.mjSENS_CONTACT,
-                objtype=mujoco.mjtObj.mjOBJ_XBODY,
-                objname=f"{prefix}agent",
-                reftype=mujoco.mjtObj.mjOBJ_BODY,
-                refname=name,
-                intprm=[_FOUND, 0, 1],
-            )
+_Side = tuple[mujoco.mjtObj, str]
+"""One side of a contact sensor: a subtree, a body or a geom, by name."""
+
+
+def _add_contact_sensors(spec: mujoco.MjSpec, config: SceneConfig, prefixes: Sequence[str], obj: ObjectSpec) -> None:
+    for j, prefix in enumerate(prefixes):
+        for i, side in enumerate(_robot_sides(config, prefixes, j)):
+            for name in obj.names():
+                end = f"/{i}" if i else ""
+                _add_contact_sensor(spec, f"{prefix}touch/{name}{end}", side, (mujoco.mjtObj.mjOBJ_BODY, name))
+
+
+def _add_meeting_sensors(spec: mujoco.MjSpec, config: SceneConfig, prefixes: Sequence[str]) -> None:
+    """Count the contacts between each two robots."""
+    for number, (_, first, second) in enumerate(_meetings(config, prefixes)):
+        _add_contact_sensor(spec, f"{prefixes[0]}touch/meeting{number}", first, second)
+
+
+def _meetings(config: SceneConfig, prefixes: Sequence[str]) -> Iterator[tuple[tuple[int, int], _Side, _Side]]:
+    """Yield which robots each sensor between robots is about, and its sides."""
+    for i, j in itertools.combinations(range(len(prefixes)), 2):
+        for first, second in itertools.product(_robot_sides(config, prefixes, i), _robot_sides(config, prefixes, j)):
+            yield (i, j), first, second
+
+
+def _robot_sides(config: SceneConfig, prefixes: Sequence[str], j: int) -> list[_Side]:
+    """Return what counts as touched by robot `j`: its body with all that hangs on it, or the geoms of the scene's."""
+    if config.touch_geoms:
+        return [(mujoco.mjtObj.mjOBJ_GEOM, name) for name in config.touch_geoms[j]]
+    return [(mujoco.mjtObj.mjOBJ_XBODY, f"{prefixes[j]}agent")]
+
+
+def _add_contact_sensor(spec: mujoco.MjSpec, name: str, side: _Side, other: _Side) -> None:
+    spec.add_sensor(
+        name=name,
+        type=mujoco.mjtSensor.mjSENS_CONTACT,
+        objtype=side[0],
+        objname=side[1],
+        reftype=other[0],
+        refname=other[1],
+        intprm=[_FOUND, 0, 1],
+    )
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
@@ -371,6 +430,8 @@ def _index(config: SceneConfig, model: mujoco.MjModel, prefixes: tuple[str, ...]
         agent_nv=nv,
         sensor_adr=sensors,
         agent_linvel=np.array([_sensor(model, f"{p}linvel") for p in prefixes]),
+        meetings=tuple(pair for pair, _, _ in _meetings(config, prefixes)) if config.robot_contacts else (),
+        meeting_adr=_sensor(model, f"{prefixes[0]}touch/meeting0") if config.robot_contacts else 0,
     )
 
 

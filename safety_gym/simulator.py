@@ -32,7 +32,7 @@ class StepResult:
     present: dict[str, Bools]  # by key, (n,)
     terminated: Bools  # (n,)
     truncated: Bools  # (n,)
-    goal_met: Bools  # (n,)
+    goal_met: Bools  # (n, a)
     diverged: Bools | None  # (n,), None where nothing went wrong
     extras: dict[str, Array]  # further entries of info by key, (n,)
 
@@ -146,8 +146,8 @@ class Simulator:
         task.after_cost(world)
         met = _restrict(task.achieved(world), ids)
         if diverged is not None:
-            met = met & ~diverged
-        terminated = self._goals(met) if met.any() else np.zeros(self.n, bool)
+            met = met & ~diverged[:, None]
+        terminated = self._goals(np.asarray(met.any(axis=1))) if met.any() else np.zeros(self.n, bool)
         terminated |= _restrict(task.dead(world), ids)
         extras = task.extras(world)
         world.memory["steps"] += 1
@@ -248,7 +248,7 @@ class Simulator:
 
 
 def _restrict(mask: Bools, ids: Ids | None) -> Bools:
-    """Return `mask (n,)` with everything outside `ids` false; None: all rows count."""
+    """Return `mask (n, ...)` with everything outside `ids` false; None: all rows count."""
     if ids is None:
         return mask
     out = np.zeros_like(mask)

@@ -174,11 +174,11 @@ def apply_options(config: EpisodeConfig, options: Mapping[str, Any]) -> EpisodeC
 
 
 def _apply_navigation_options(config: TaskConfig, options: Mapping[str, Any]) -> TaskConfig:
-    """Take fields and aliases, objects by kind or class name, and what concerns the robot's start."""
+    """Take fields and aliases, objects by kind or class name, and what concerns the robots' start."""
     objects = {obj.kind: obj for obj in config.objects}
     fields: dict[str, Any] = {}
     agent: dict[str, Any] = {}
-    known = {f.name for f in dataclasses.fields(TaskConfig)} - {"objects", "agent"}
+    known = {f.name for f in dataclasses.fields(config)} - {"objects", "agent"}
     agent_fields = {f.name for f in dataclasses.fields(AgentConfig)}
     for name, value in options.items():
         target = ALIASES.get(name, name)
@@ -275,16 +275,18 @@ class Task:
 
     def build_scene(self, terms: Terms) -> Scene:
         """Return the compiled scene; `terms` say which contacts are counted."""
+        return build_scene(self.scene_config(terms))
+
+    def scene_config(self, terms: Terms) -> SceneConfig:
+        """Return what the scene is compiled from."""
         config = self.config
         contacts = {spec.kind for term, spec in terms if term.contact} | set(self.touching)
-        return build_scene(
-            SceneConfig(
-                robots=self.robots,
-                objects=config.objects,
-                floor_size=config.floor_size,
-                contacts=tuple(o.kind for o in config.objects if o.kind in contacts and o.num),
-                ray_lidar=config.lidar_type == "natural",
-            )
+        return SceneConfig(
+            robots=self.robots,
+            objects=config.objects,
+            floor_size=config.floor_size,
+            contacts=tuple(o.kind for o in config.objects if o.kind in contacts and o.num),
+            ray_lidar=config.lidar_type == "natural",
         )
 
     def observer(self, scene: Scene) -> Observer:
@@ -312,8 +314,8 @@ class Task:
         raise NotImplementedError
 
     def achieved(self, world: World) -> NDArray[np.bool_]:
-        """Return where the goal is met, (n,)."""
-        return np.zeros(world.n, bool)
+        """Return which robots meet their goal, (n, a)."""
+        return np.zeros((world.n, world.nagent), bool)
 
     def dead(self, world: World) -> NDArray[np.bool_]:
         """Return where a robot is not alive any more, which ends the episode, (n,)."""
@@ -348,12 +350,12 @@ class Task:
     plan: layout.Plan
     """Set by the environment: entities of the scene, robots first."""
 
-    def resample_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
+    def resample_goal(self, world: World, ids: Ids, kind: str = "goal") -> NDArray[np.bool_]:
         """Draw the goal zone again clear of everything; return where that failed, (len(ids),)."""
-        j = world.nagent + world.scene.slots["goal"].start
+        j = world.nagent + world.scene.slots[kind].start
         rngs = [world.layout_rng[i] for i in ids]
         xy, found = layout.resample(rngs, self.plan, j, world.placed_xy(ids))
-        world.move_zone(ids[found], "goal", xy[found])
+        world.move_zone(ids[found], kind, xy[found])
         return ~found
 
 

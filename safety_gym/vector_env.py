@@ -7,6 +7,9 @@
 
 All returned arrays are fresh; masks `_key` beside the entries of `info` follow Gymnasium and are read-only where an
 entry is always present.
+
+`BatchEnv` is what it shares with the vector form of multi-agent environments: arguments, resets, the loop of a step
+with its autoreset, saved states, pictures.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ from numpy.typing import NDArray
 
 from safety_gym import registry
 from safety_gym.camera import SceneCamera, check_picture
+from safety_gym.robots import Robot
 from safety_gym.simulator import Simulator, StepResult
+from safety_gym.task import Task
 from safety_gym.world import Array, Ids
 
 RENDER_MODES = ("rgb_array", "depth_array", "human")
 
 
-class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
+class BatchEnv:
     """`num_envs` simulations of one id, stepped together.
 
     Args:
-        env_id: an id of `safety_gym.ids()`.
+        env_id: an id of `safety_gym.ids()`; of `safety_gym.multi_agent_ids()` for the multi-agent form.
         num_envs: number of simulations.
         autoreset_mode: `SameStep` (default: `final_obs` and `final_info` in `info`), `NextStep` (what Gymnasium's
             vector observation wrappers need) or `Disabled` (reset with `options={"reset_mask": mask}`).
@@ -57,6 +62,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
     }
 
     _camera: SceneCamera | None = None
+    spec: Any = None
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         camera_name: str | None = None,
         **options: Any,
     ) -> None:
-        self._args = {k: v for k, v in locals().items() if k not in ("self", "options", "__class__")} | options
+        self._args = {k: v for k, v in locals().items() if k not in ("self", "options")} | options
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r}: expected a whole number >= 1")
         self.num_envs = int(num_envs)
@@ -82,22 +88,17 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"render_mode={render_mode!r}: expected None or one of {self.metadata['render_modes']}")
         self.render_mode = render_mode
         options.pop("keyboard", None)  # one window, one robot: keyboard control belongs to the single environment
-        self.parsed_id, task, config = registry.resolve(env_id, options)
-        self.env_id = env_id
+        task, config, robots, limit = self._resolve(env_id, options)
         self.sim = Simulator(
             task,
             config,
-            (self.parsed_id.record,),
+            robots,
             self.num_envs,
-            _step_limit(max_episode_steps, registry.max_episode_steps(env_id)),
+            _step_limit(max_episode_steps, limit),
             _threads(num_threads, self.num_envs),
         )
         self.metadata["render_fps"] = self.sim.task.render_fps
         self.cost_names = self.sim.cost_names
-        self.single_observation_space = self.sim.observer.space()
-        self.single_action_space = self.sim.action_space()
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
         check_picture(width, height, camera_name)
         self._picture = (int(width), int(height), camera_name)
         self._always = np.ones(self.num_envs, bool)
@@ -105,6 +106,31 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self._over = np.zeros(self.num_envs, bool)
         self._started = False
         self._seed_given: list[int | None] = [None] * self.num_envs
+        self._make_spaces()
+
+    # --- what the forms differ in -------------------------------------------------------------------------------------
+
+    env_id: str
+
+    def _resolve(self, env_id: str, options: dict[str, Any]) -> tuple[type[Task], Any, tuple[Robot, ...], int]:
+        """Return task, configuration, robots and episode length of an id; set `env_id`."""
+        raise NotImplementedError
+
+    def _make_spaces(self) -> None:
+        """Set the spaces that users see."""
+        raise NotImplementedError
+
+    def _observed(self, obs: Array) -> Any:
+        """Return observations (n, r, o) of the `r` robots as users see them, fresh."""
+        raise NotImplementedError
+
+    def _shown(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what each robot has, (n, r), such as rewards, as users see it."""
+        raise NotImplementedError
+
+    def _final(self, obs: Array, over: NDArray[np.bool_]) -> dict[str, Any]:
+        """Return the entries of `info` with the last observations (n, r, o) of the episodes that are `over`."""
+        raise NotImplementedError
 
     # --- what lies underneath -----------------------------------------------------------------------------------------
 
@@ -117,16 +143,6 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
     def scene(self) -> Any:
         """The compiled scene and its addresses."""
         return self.sim.scene
-
-    @property  # type: ignore[misc]
-    def np_random(self) -> np.random.Generator:  # type: ignore[override]
-        """The generator of simulation 0 (`np_randoms` has all)."""
-        return self.sim.world.layout_rng[0]
-
-    @property
-    def np_randoms(self) -> tuple[np.random.Generator, ...]:
-        """The generator of each simulation."""
-        return tuple(self.sim.world.layout_rng)
 
     @property
     def layout(self) -> tuple[dict[str, Any], ...]:
@@ -174,7 +190,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self._seed_given = [None if seed < 0 else int(seed) for seed in state["seeds"]]
         self.sim.last_observation[...] = state["obs"]
 
-    # --- Gymnasium ----------------------------------------------------------------------------------------------------
+    # --- the loop -----------------------------------------------------------------------------------------------------
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -200,23 +216,14 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         self.sim.reset(ids, layouts)
         self._over[ids] = False
         self._started = True
-        return self.sim.observer.split(self.sim.observe(others)[:, 0].copy()), {}
+        return self._observed(self.sim.observe(others)), {}
 
-    def step(self, actions: Any) -> tuple[Any, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Advance every simulation by one control step (ten physics steps).
-
-        Args:
-            actions: (n, u); clipped to the control range.
-
-        Raises:
-            ValueError: wrong shape or NaN; nothing has moved then.
-            gymnasium.error.ResetNeeded: before the first reset, or for ended episodes in the disabled autoreset mode.
-        """
-        action = self.sim.check_action(actions)
+    def _advance(self, action: Array) -> tuple[Any, Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step with checked actions (n, r, u); return six values."""
         self._refuse_ended()
         ended = self._over if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._over.any() else None
         result = self.sim.step(action, None if ended is None else np.flatnonzero(~ended))
-        reward, terminated, truncated = result.reward[:, 0], result.terminated, result.truncated
+        terminated, truncated = result.terminated, result.truncated
         if ended is not None:
             self.sim.reset(np.flatnonzero(ended))
             self._blank(result, ended)
@@ -229,7 +236,7 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             obs = self.sim.observe()
             over = np.zeros(self.num_envs, bool)
         self._over = over
-        return self.sim.observer.split(obs[:, 0].copy()), reward.copy(), terminated, truncated, info
+        return self._observed(obs), self._shown(result.reward).copy(), info["cost"], terminated, truncated, info
 
     def render(self) -> tuple[Any, ...] | None:
         """Return one frame per simulation."""
@@ -306,9 +313,9 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             mask[rows] = False
 
     def _info(self, result: StepResult) -> dict[str, Any]:
-        info: dict[str, Any] = {"cost": result.cost[:, 0], "_cost": self._always}
+        info: dict[str, Any] = {"cost": self._shown(result.cost), "_cost": self._always}
         for key, values in result.costs.items():
-            info[key] = values[:, 0]
+            info[key] = self._shown(values)
             info[f"_{key}"] = result.present.get(key, self._always)
         if result.diverged is not None:
             info["_cost_exception"] = result.diverged
@@ -316,8 +323,8 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
             info[key] = values
             info[f"_{key}"] = self._always
         if result.goal_met.any():
-            info["goal_met"] = result.goal_met
-            info["_goal_met"] = result.goal_met.copy()
+            info["goal_met"] = self._shown(result.goal_met)
+            info["_goal_met"] = result.goal_met.any(axis=1)
         return info
 
     def _add_final(self, info: dict[str, Any], obs: Array, over: NDArray[np.bool_]) -> None:
@@ -325,16 +332,61 @@ class SafetyVectorEnv(VectorEnv[Any, Any, Any]):
         final = {}
         for key, value in list(info.items()):
             final[key] = value & over if key.startswith("_") else value.copy()
-        info["final_obs"], info["_final_obs"] = self._final_obs(obs[:, 0], over), over.copy()
+        info.update(self._final(obs, over))
+        info["_final_obs"] = over.copy()
         info["final_info"], info["_final_info"] = final, over.copy()
 
-    def _final_obs(self, obs: Array, over: NDArray[np.bool_]) -> Any:
+
+class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
+    __doc__ = BatchEnv.__doc__
+
+    def _resolve(self, env_id: str, options: dict[str, Any]) -> tuple[type[Task], Any, tuple[Robot, ...], int]:
+        self.parsed_id, task, config = registry.resolve(env_id, options)
+        self.env_id = env_id
+        return task, config, (self.parsed_id.record,), registry.max_episode_steps(env_id)
+
+    def _make_spaces(self) -> None:
+        self.single_observation_space = self.sim.observer.space()
+        self.single_action_space = self.sim.action_space()
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> np.random.Generator:  # type: ignore[override]
+        """The generator of simulation 0 (`np_randoms` has all)."""
+        return self.sim.world.layout_rng[0]
+
+    @property
+    def np_randoms(self) -> tuple[np.random.Generator, ...]:
+        """The generator of each simulation."""
+        return tuple(self.sim.world.layout_rng)
+
+    def step(self, actions: Any) -> tuple[Any, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Advance every simulation by one control step (ten physics steps).
+
+        Args:
+            actions: (n, u); clipped to the control range.
+
+        Raises:
+            ValueError: wrong shape or NaN; nothing has moved then.
+            gymnasium.error.ResetNeeded: before the first reset, or for ended episodes in the disabled autoreset mode.
+        """
+        obs, reward, _, terminated, truncated, info = self._advance(self.sim.check_action(actions))
+        return obs, reward, terminated, truncated, info
+
+    def _observed(self, obs: Array) -> Any:
+        return self.sim.observer.split(obs[:, 0].copy())
+
+    def _shown(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[:, 0]
+
+    def _final(self, obs: Array, over: NDArray[np.bool_]) -> dict[str, Any]:
         if self.sim.observer.flatten:
-            return obs.copy()
+            return {"final_obs": obs[:, 0].copy()}
         out = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(over):
-            out[i] = self.sim.observer.split(obs[i])
-        return out
+            out[i] = self.sim.observer.split(obs[i, 0])
+        return {"final_obs": out}
 
 
 def _seeds(seed: Any, n: int) -> list[int | None]:

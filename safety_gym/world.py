@@ -97,6 +97,7 @@ class World:
         batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=persistent)
         self.batch = batch
         self._stage = _NONE if scene.config.lagged else _ACC
+        self._counts_contacts = bool(scene.config.contacts or scene.config.robot_contacts)
         self._bound: dict[str, Array] = {name: batch.bind(name) for name in scene.config.readouts}
         self.qpos, self.qvel, self.ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self.mocap_pos, self.mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
@@ -133,8 +134,9 @@ class World:
             views["pos"], views["quat"] = qpos[:, :, :3], qpos[:, :, 3:]
             views["linvel"] = self.qvel[:, slot.dof : slot.dof + 6 * k].reshape(n, k, 6)[:, :, :3]
         if slot.contact is not None:
-            views["contact"] = self.sensordata[:, slot.contact : slot.contact + self.nagent * k].reshape(
-                n, self.nagent, k
+            a, parts = self.nagent, len(self.scene.config.touch_geoms[0]) if self.scene.config.touch_geoms else 1
+            views["contact"] = self.sensordata[:, slot.contact : slot.contact + a * parts * k].reshape(
+                (n, a, parts, k) if parts > 1 else (n, a, k)
             )
         return views
 
@@ -192,7 +194,14 @@ class World:
 
     def contacts(self, kind: str) -> Array:
         """Return the number of contact points between each robot and each object of a kind, (n, a, k)."""
-        return self._views[kind]["contact"]
+        found = self._views[kind]["contact"]
+        return found if found.ndim == 3 else np.asarray(found.sum(axis=2))
+
+    def robot_contacts(self) -> Array:
+        """Return the number of contact points of each robot with the others, (n, a)."""
+        meetings, first = self.scene.meetings, self.scene.meeting_adr
+        concerned = np.array([[j in pair for j in range(self.nagent)] for pair in meetings], np.float64)
+        return np.asarray(self.sensordata[:, first : first + len(meetings)] @ concerned)
 
     def agent_velocity(self) -> tuple[Array, Array]:
         """Return the x and y velocity of the robots' body origins, each (n, a)."""
@@ -299,7 +308,7 @@ class World:
 
     def step(self, ids: Ids | None = None) -> None:
         """Run one control step with the controls in `ctrl`."""
-        if not self.scene.config.contacts and not self._gremlins:
+        if not self._counts_contacts and not self._gremlins:
             self.batch.step(ids, nstep=self.scene.config.substeps, stage=self._stage)
         else:
             # Contact sensors matter once per step, not in every substep: off in the substeps, on in one forward. The

@@ -81,15 +81,19 @@ def parse_options(given: Iterable[str]) -> dict[str, Any]:
 def find_id(text: str) -> str:
     """Return the id that is meant: spelt in any case, or without `Safety` and the version where one id fits.
 
-    Ids of the grammar that are not built yet are returned as well. Raises UserError with the closest ids.
+    Ids of the grammar that are not built yet are returned as well, and those of multi-agent environments. Raises
+    UserError with the closest ids.
     """
     from safety_gym import registry
+    from safety_gym.multi_agent import is_multi_agent, parse
 
     name = text.removeprefix("safety_gym:")
     ids = registry.ids()
     spelt = {n.lower(): n for e in registry.grammar() for n in (e.canonical, e.twin)} | {i.lower(): i for i in ids}
     if name.lower() in spelt:
         return spelt[name.lower()]
+    if is_multi_agent(name):
+        return parse(name).canonical
     with contextlib.suppress(ValueError):  # families that are planned
         registry.parse(name)
     fitting = [i for i in ids if _short(i) == _short(name)]

@@ -64,7 +64,7 @@ class ButtonTask(Task):
         np.maximum(timer - 1, 0, out=timer)
 
     def achieved(self, world: World) -> NDArray[np.bool_]:
-        return np.asarray(self._touching(world).any(axis=1))
+        return self._touching(world)
 
     def next_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
         num = self._buttons(world).num

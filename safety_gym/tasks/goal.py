@@ -46,8 +46,7 @@ class GoalTask(Task):
         world.memory["last_dist"][ids] = self._dist(world)[ids]
 
     def reward(self, world: World) -> Array:
-        goal = world.scene.slots["goal"].spec
-        assert isinstance(goal, Goal)
+        goal = self._goal(world)
         dist, last = self._dist(world), world.memory["last_dist"]
         reward = (last - dist) * goal.reward_distance + (dist <= goal.size) * goal.reward_goal
         last[...] = dist
@@ -55,14 +54,18 @@ class GoalTask(Task):
 
     def achieved(self, world: World) -> NDArray[np.bool_]:
         # `last_dist` was just brought up to date by `reward`
-        goal = world.scene.slots["goal"].spec
-        assert isinstance(goal, Goal)
-        return np.asarray((world.memory["last_dist"] <= goal.size).any(axis=1))
+        return np.asarray(world.memory["last_dist"] <= self._goal(world).size)
 
     def next_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
         failed = self.resample_goal(world, ids)
         self.remember(world, ids)
         return failed
 
+    def _goal(self, world: World) -> Goal:
+        goal = world.scene.slots["goal"].spec
+        assert isinstance(goal, Goal)
+        return goal
+
     def _dist(self, world: World) -> Array:
+        """Return the distance of each robot to its goal, (n, a), m."""
         return planar_distance(world.agent_pos, world.xy("goal"))

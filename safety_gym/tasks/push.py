@@ -68,7 +68,7 @@ class PushTask(Task):
     def achieved(self, world: World) -> NDArray[np.bool_]:
         goal = world.scene.slots["goal"].spec
         assert isinstance(goal, Goal)
-        return np.asarray(world.memory["last_box_goal"] <= goal.size)
+        return np.repeat(world.memory["last_box_goal"][:, None] <= goal.size, world.nagent, axis=1)
 
     def next_goal(self, world: World, ids: Ids) -> NDArray[np.bool_]:
         failed = self.resample_goal(world, ids)

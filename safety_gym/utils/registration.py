@@ -19,8 +19,8 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator, namespace, pprint_registry, spec
 
-from safety_gym import registry
-from safety_gym.wrappers import CostStep, PassThrough, SafeAutoResetWrapper, SafetyGymnasium2Gymnasium
+from safety_gym import multi_agent, registry
+from safety_gym.wrappers import CostStep, SafeAutoResetWrapper, SafetyGymnasium2Gymnasium
 
 __all__ = ["EnvSpec", "make", "namespace", "pprint_registry", "register", "spec"]
 
@@ -35,11 +35,12 @@ def make(
     apply_api_compatibility: bool | None = None,
     disable_env_checker: bool | None = None,
     **kwargs: Any,
-) -> PassThrough:
+) -> Any:
     """Make one environment with the cost-augmented step.
 
     `step` returns `obs, reward, cost, terminated, truncated, info`. Arguments are those of `gymnasium.make` and of
-    `SafetyEnv`; further ones keep code for the reference suite running.
+    `SafetyEnv`; further ones keep code for the reference suite running. Of a multi-agent id it makes
+    `multi_agent.cost_parallel_env`, whose six values are dicts by agent.
 
     Args:
         id: an id of the suite or of `register`, or the `spec` of an environment; wrappers of a spec are left out.
@@ -54,6 +55,8 @@ def make(
         NotImplementedError: an id that is not built yet.
     """
     name = id.id if isinstance(id, EnvSpec) else id
+    if multi_agent.is_multi_agent(name):
+        return multi_agent.cost_parallel_env(name, max_episode_steps=max_episode_steps, **kwargs)
     if not isinstance(name, str) or name not in _autoreset:
         registry.resolve(name, {})
     if apply_api_compatibility:
