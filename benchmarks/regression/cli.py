@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from safepo.config import Config
 
 FOLDER = Path(__file__).parent
+SOURCES = [FOLDER.parents[1] / name for name in ("safepo", "safety_gym", "envs")]
+"""What shapes learning."""
 FRESH_SEEDS = 4
 """A comparison trains the first so many seeds of the matrix; baselines have all of them."""
 PASSED, LEFT, NO_BASELINE, STOPPED = 0, 1, 3, 130
@@ -150,13 +152,10 @@ def chosen(matrix: Path, patterns: Sequence[str], seeds: Sequence[int], update: 
     return found
 
 
-def fingerprint() -> str:
-    """Eight hex digits over the source and the versions that training depends on."""
-    import safepo
-    import safety_gym
-
+def fingerprint(roots: Sequence[Path] = ()) -> str:
+    """Eight hex digits over the files of some folders (the code that trains) and the versions of what it uses."""
     digest = hashlib.sha256()
-    for root in (Path(safepo.__file__).parent, Path(safety_gym.__file__).parent, FOLDER.parents[1] / "envs"):
+    for root in roots or SOURCES:
         for path in sorted(root.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())

@@ -20,6 +20,7 @@ The same seeds on both sides, which is the normal case, correlate positively, if
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -60,7 +61,9 @@ class Curve:
     def windows(self) -> Floats:
         """Means over parts of the training `(seeds, WINDOWS)`."""
         parts = np.array_split(self.values, WINDOWS, axis=1)
-        return np.stack([np.nanmean(part, axis=1) for part in parts], axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NaN where there is nothing
+            return np.stack([np.nanmean(part, axis=1) for part in parts], axis=1)
 
     def is_in(self, other: Curve) -> bool:
         """Whether another has all of these seeds, with the same values."""
