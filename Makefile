@@ -8,6 +8,7 @@ SYSTEM_PACKAGES ?= 1
 REFERENCE_PYTHON ?=
 BENCH_FLAGS ?=
 TRAINING_BENCH_FLAGS ?=
+REGRESSION_FLAGS ?=
 PICTURES ?=
 BENCHMARK_STORE ?= runs/bench-quick
 
@@ -25,7 +26,7 @@ help:  ## List the targets
 	@echo "make test        install, lint, check types, run the tests"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       measure environments, then training (REFERENCE_PYTHON=... compares with safety-gymnasium)"
-	@echo "make regression  run the learning tests that take minutes (pytest -m slow)"
+	@echo "make regression  train every algorithm briefly, compare with stored curves; then the slow tests (about 25 minutes)"
 	@echo "make docs        write docs/environments and docs/algorithms (PICTURES=1: draw docs/images as well)"
 	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
 	@echo ""
@@ -65,8 +66,11 @@ bench: $(VENV)/.stamp-bench,train  ## Measure the speed of the environments, the
 	$(BIN)/python benchmarks/speed.py $(BENCH_REFERENCE) $(BENCH_FLAGS)
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training $(BENCH_REFERENCE) $(TRAINING_BENCH_FLAGS)
 
-regression: $(VENV)/.stamp-dev  ## The learning tests that take minutes
-	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+regression: $(VENV)/.stamp-dev  ## Curves of every algorithm against stored ones, then the learning tests that take minutes
+	@status=0; \
+	$(BIN)/python -m benchmarks.regression $(REGRESSION_FLAGS) || status=$$?; \
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow || status=$$?; \
+	exit $$status
 
 docs: $(VENV)/.stamp-dev  ## Write the reference pages of environments and algorithms
 	$(BIN)/python scripts/make_docs.py

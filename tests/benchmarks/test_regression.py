@@ -296,9 +296,9 @@ def test_a_broken_multiplier_is_caught(
 def test_a_changed_cost_function_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Hazards charge up to twice their radius."""
+    """Hazards charge up to three times their radius."""
     (term,) = costs.COST_TERMS["hazards"]
-    large = replace(term, value=lambda world, spec: term.value(world, replace(spec, size=2 * spec.size)))
+    large = replace(term, value=lambda world, spec: term.value(world, replace(spec, size=3 * spec.size)))
     monkeypatch.setitem(costs.COST_TERMS, "hazards", (large,))
     assert ci(tmp_path, "*Goal1*/ppo_lag*") == LEFT
     assert "FAILED: the cost of ppo_lag on SafetyPointGoal1-v0 left its band above" in capsys.readouterr().out
