@@ -13,7 +13,8 @@ what can be compared are their distributions over seeds:
   are tested as a curve is. Runs of one seed may depend on each other (they start with the same layouts): seeds are the
   sample, not runs.
 * Holm's correction over all these tests keeps the probability of one or more false alarms below `ALPHA`, whatever the
-  dependence between tests. A curve or group fails if one of its corrected p values is below `ALPHA`.
+  dependence between tests, as far as values over seeds are about normal (benchmarks/README.md has measurements). A
+  curve or group fails if one of its corrected p values is below `ALPHA`.
 
 The same seeds on both sides, which is the normal case, correlate positively, if at all; that makes false alarms rarer.
 """
