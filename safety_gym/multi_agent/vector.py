@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safety_gym.multi_agent import ids
 from safety_gym.robots import Robot
 from safety_gym.task import Task
+from safety_gym.tasks.multi_goal import MultiGoalTask
 from safety_gym.tasks.multi_velocity import DividedObserver, DividedTask, driven_joints
 from safety_gym.vector_env import BatchEnv
 from safety_gym.world import Array
@@ -55,7 +56,8 @@ class MultiAgentVectorEnv(BatchEnv):
                 gymnasium.spaces.Box(low, high, (size,), np.float32) for size in sizes
             ]
         else:
-            self._controls = list(np.arange(sim.nagent * sim.nact).reshape(sim.nagent, sim.nact))
+            assert isinstance(task, MultiGoalTask)
+            self._controls = list(task.controls(sim.nact))
             actions = [sim.action_space() for _ in range(sim.nagent)]
         self.possible_agents: tuple[str, ...] = ids.names(len(actions))
         """Names of the agents, in the order of every agent axis."""

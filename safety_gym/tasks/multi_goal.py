@@ -36,6 +36,7 @@ class MultiGoalConfig(TaskConfig):
     agent_lidar: bool = False
     full_observation: bool = False
     contact_other_cost: float = 1.0
+    reference_controls: bool = False
     reference_credit: bool = False
     reference_noise: bool = False
 
@@ -58,6 +59,8 @@ MULTI_GOAL_OPTION_HELP: Mapping[str, str] = {
     "agent_lidar": "observe the other robots by one more lidar, `agents_lidar`",
     "full_observation": "every agent observes what all robots sense, robot after robot, as in the reference",
     "contact_other_cost": "raw cost of touching another robot, for each of the two",
+    "reference_controls": "actions reach the actuators as in the reference's model of two Points: agent_0 pushes both, "
+    "agent_1 turns both",
     "reference_credit": "credit contacts as the reference does: those of the first two geoms of the scene to agent_0, "
     "of the next two to agent_1 (wrong for robots of more than two geoms, such as Ant); charge agent_0 for moving "
     "vases that nobody touched yet",
@@ -112,6 +115,14 @@ class MultiGoalTask(GoalTask):
     def observer(self, scene: Scene) -> TeamObserver:
         return TeamObserver(scene, self.config)
 
+    def controls(self, nact: int) -> NDArray[np.intp]:
+        """Return which of the scene's controls each agent's actions are, (a, nact)."""
+        a = len(self.robots)
+        own = np.arange(a * nact).reshape(a, nact)
+        if self.config.reference_controls and self.robots[0].name == "Point":
+            return own.T.reshape(a, nact)  # the reference's model has the motors of all robots before all servos
+        return own
+
     # --- the episode --------------------------------------------------------------------------------------------------
 
     def memory(self) -> list[tuple[Any, ...]]:
@@ -161,11 +172,13 @@ class MultiGoalTask(GoalTask):
 
     def _remember_touch(self, world: World) -> None:
         """Note who touched each vase last; robots that touch one at the same time are noted together."""
-        touch = world.contacts("vases") > 0
-        if self.config.reference_credit:  # the last in the order of robots alone
-            touch[:, 0] &= ~touch[:, 1]
+        touch, last = world.contacts("vases") > 0, world.memory["touched_last"]
+        if self.config.reference_credit:  # one agent after the other: one that loses a vase to agent_1 pays once more
+            blue = last[:, 1].copy()
+            last[:, 0] = touch[:, 0] | ~blue
+            last[:, 1] = touch[:, 1] | (blue & ~touch[:, 0])
+            return
         anew = np.asarray(touch.any(axis=1))[:, None]
-        last = world.memory["touched_last"]
         last[...] = np.where(anew, touch, last)
 
     @staticmethod
