@@ -33,7 +33,7 @@ def freeze(store: Store, folder: Path) -> list[dict[str, Any]]:
     runs = runs[runs["status"] == "finished"]
     if runs.empty:
         raise UserError(f"{store.path} has no finished run")
-    scores = []
+    scores: list[dict[str, Any]] = []
     for run in runs.itertuples():
         path = folder / run.env_id / f"{run.algorithm}-seed{run.seed}.pt"
         if any(score["file"] == path.relative_to(folder).as_posix() for score in scores):

@@ -110,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(args: list[str]) -> int:
-    from safepo.algorithms import ALGORITHMS, algorithm_info
+    from safepo.algorithms import ALL_ALGORITHMS, algorithm_info
 
     if not args or args[0].startswith("-"):
         print("usage: safepo train ALGORITHM [options]\n\nalgorithms (`safepo train ALGORITHM --help` lists options):")
-        print("\n".join(f"  {info.name:10} {info.summary}" for info in ALGORITHMS.values()))
+        print("\n".join(f"  {info.name:10} {info.summary}" for info in ALL_ALGORITHMS.values()))
         return 0 if args[:1] in (["-h"], ["--help"]) else 2
     info = algorithm_info(args[0])
 
@@ -285,12 +285,13 @@ def _list(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from safepo.algorithms import ALGORITHMS
+    from safepo.algorithms import ALL_ALGORITHMS, TEAM_ALGORITHMS
     from safepo.config import PRESETS
 
-    table = Table("algorithm", "constrained", "what it does", "paper")
-    for info in ALGORITHMS.values():
-        table.add_row(info.name, "yes" if info.constrained else "no", info.summary, info.paper)
+    table = Table("algorithm", "agents", "constrained", "what it does", "paper")
+    for info in ALL_ALGORITHMS.values():
+        agents = "several" if info.name in TEAM_ALGORITHMS else "one"
+        table.add_row(info.name, agents, "yes" if info.constrained else "no", info.summary, info.paper)
     console = Console()
     console.print(table)
     for name in PRESETS:

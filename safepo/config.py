@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from safepo.algorithms import ALGORITHMS, algorithm_info
+from safepo.algorithms import ALL_ALGORITHMS, algorithm_info
 from safepo.errors import UserError, did_you_mean, lookup
 from safepo.tuned import tuned_for
 
@@ -175,7 +175,7 @@ class Config:
     def run_dir(self) -> Path:
         """`<log_dir>/<env-id>/<algorithm>-<hash>-seed<k>`."""
         name = f"{self.algorithm}-{self.hash()}-seed{self.run.seed}"
-        return Path(self.run.log_dir) / self.run.env_id.rpartition(":")[2].replace("/", "_") / name
+        return Path(self.run.log_dir) / self.run.env_id.rpartition(":")[2].replace("/", "_").replace("|", "x") / name
 
 
 def config_from_dict(plain: dict[str, Any]) -> Config:
@@ -231,7 +231,7 @@ def read_toml(file: str | Path, algorithm: str, fields: set[str]) -> dict[str, A
         raise UserError(f"cannot read config file {str(file)!r}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"config file {str(file)!r} is not valid TOML: {error}") from None
-    values = {k: v for k, v in table.items() if not (k in ALGORITHMS and isinstance(v, dict))}
+    values = {k: v for k, v in table.items() if not (k in ALL_ALGORITHMS and isinstance(v, dict))}
     values |= table.get(algorithm, {})
     for name in values:
         if name not in fields:

@@ -46,6 +46,8 @@ class Step:
     """(n, o), rows valid where an episode ended; None when none did"""
     costs: Floats
     """(n, k) cost of each source in `VectorEnv.cost_names`"""
+    rewards: Floats
+    """(n, a) of each agent; (n, 1), the reward itself, where there is one"""
 
 
 class VectorEnv:
@@ -61,7 +63,7 @@ class VectorEnv:
         self._history = History(self.obs, num_envs) if frames > 1 else None
         self.action = ActionMap.of(env_id, act_space)
         self.dist = self.action.distribution()
-        self.nact = self.dist.nact
+        self.nact, self.nagent = self.dist.nact, 1
         base: Any = self.env.unwrapped
         envs = getattr(base, "envs", ())
         self.cost_names: tuple[str, ...] = tuple(getattr(envs[0].unwrapped if envs else base, "cost_names", ()))
@@ -86,7 +88,7 @@ class VectorEnv:
         ended = terminated | truncated
         rows, final_obs = self._rows(obs, info, ended)
         costs = np.stack([_term(info, name, ended) for name in self.cost_names], axis=1) if self.cost_names else _NONE
-        return Step(rows, reward, cost, terminated, truncated, final_obs, costs)
+        return Step(rows, reward, cost, terminated, truncated, final_obs, costs, reward[:, None])
 
     def _rows(self, obs: Any, info: dict[str, Any], ended: Bools) -> tuple[Floats, Floats | None]:
         """Rows after the step, and those of the episodes' last observations where some ended."""
@@ -173,8 +175,8 @@ def check_id(env_id: str) -> None:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(f"environment id {env_id!r}: module {module!r} cannot be imported ({error})") from None
-    known = known_ids()
-    if name in known or name in gymnasium.registry:
+    known = [*known_ids(), *safety_gym.multi_agent_ids()]
+    if name in known or name in gymnasium.registry or safety_gym.multi_agent.is_multi_agent(name):
         return
     raise UserError(did_you_mean(env_id, [*known, *gymnasium.registry], "environment id"))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safepo import checkpoint
 from safepo.envs import VectorEnv
 from safepo.policy import Policy, RandomPolicy, check_env, describe
+from safepo.teams import open_env
 
 DEFAULT_EPISODES = 20
 MAX_ENVS = 10
@@ -37,7 +38,7 @@ def evaluate(
     `values` beside them holds one number per episode, in the same order for all three.
     """
     num_envs = min(episodes, MAX_ENVS)
-    env = VectorEnv(env_id, num_envs, frames=actor.frames)
+    env = open_env(env_id, num_envs, frames=actor.frames)
     try:
         actor.seed(seed)
         table = run_episodes(actor, env, -(-episodes // num_envs), seed, deterministic)
@@ -90,7 +91,7 @@ def summary(x: NDArray[np.float64]) -> dict[str, float]:
 
 def evaluate_random(env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0) -> dict[str, Any]:
     """The baseline: uniform random actions."""
-    probe = VectorEnv(env_id, 1)
+    probe = open_env(env_id, 1)
     actor = RandomPolicy(describe(probe))
     probe.close()
     return evaluate(actor, env_id, episodes, seed)
@@ -104,7 +105,7 @@ def evaluate_run(
     state = checkpoint.load(path)
     policy = Policy.from_state(state)
     env_id = env_id or policy.env_id
-    probe = VectorEnv(env_id, 1, frames=policy.frames)
+    probe = open_env(env_id, 1, frames=policy.frames)
     check_env(policy.env, probe)
     probe.close()
     result = {

@@ -15,7 +15,7 @@ from safepo import checkpoint
 from safepo.distributions import Categorical, Params
 from safepo.envs import ActionMap, action_map
 from safepo.errors import UserError
-from safepo.networks import ACTOR
+from safepo.networks import ACTOR, ActorCritic
 from safepo.normalize import EPSILON
 from safepo.policy import Policy
 
@@ -32,6 +32,8 @@ class DeterministicPolicy(nn.Module):
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         net, normalizer, action = policy.net, policy.normalizer, ActionMap.from_dict(policy.env["action"])
+        if not isinstance(net, ActorCritic):
+            raise UserError(f"{policy.env_id} has several agents; only the policies of single agents can be exported")
         self.dist = net.dist
         self.register_buffer("mean", torch.tensor(normalizer.mean))
         self.register_buffer("scale", 1 / torch.sqrt(torch.tensor(normalizer.var) + EPSILON))

@@ -22,13 +22,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from safepo.distributions import Distribution, Params
-from safepo.encoders import Encoder
+from safepo.encoders import Encoder, make_encoder
+from safepo.observations import ObsMap
 
+Floats = NDArray[np.float64]
 ACTOR, REWARD_CRITIC, COST_CRITIC = range(3)
 """Rows; the first cost's critic stands for those of further costs behind it."""
 ALL = slice(0, None)
@@ -48,10 +54,17 @@ class ActorCritic:
         generator: torch.Generator,
         ncost: int = 1,
         encoder: Encoder | None = None,
+        split_at: int | None = None,
     ) -> None:
-        """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with free parameters 0; drawn on the CPU."""
+        """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with free parameters 0; drawn on the CPU.
+
+        With `split_at` the actor sees only the first so many numbers of a row, through the encoder if there is one,
+        and the critics the others, such as the state of a team.
+        """
         self.nobs, self.dist, self.hidden, self.ncost, self.encoder = nobs, dist, tuple(hidden), ncost, encoder
-        sizes = (nobs if encoder is None else encoder.nfeature, *self.hidden, dist.nout)
+        self.split_at = split_at
+        ninput = (nobs if split_at is None else split_at) if encoder is None else encoder.nfeature
+        sizes = (ninput if split_at is None else max(ninput, nobs - split_at), *self.hidden, dist.nout)
         self._shapes = list(pairwise(sizes))
         nmlp = sum(i * o + o for i, o in self._shapes)
         self.encoded = slice(nmlp, nmlp + (0 if encoder is None else encoder.nparam))
@@ -104,10 +117,25 @@ class ActorCritic:
 
     def _features(self, obs: Tensor, rows: slice, record: bool) -> Tensor:
         """What the MLPs see, `(r, b, nfeature)`."""
+        if self.split_at is not None:
+            return self._split_features(obs[:, : self.split_at], obs[:, self.split_at :], rows, record)
         if self.encoder is None:
             return obs.expand(len(range(len(self.params))[rows]), *obs.shape)
         with torch.set_grad_enabled(record):
             return self.encoder(self._leaf[rows], obs)
+
+    def _split_features(self, own: Tensor, rest: Tensor, rows: slice, record: bool) -> Tensor:
+        """Inputs of actor and critics, the narrower one padded with zeros: its surplus weights get no gradient."""
+        which, width = range(len(self.params))[rows], self._shapes[0][0]
+        parts = []
+        with torch.set_grad_enabled(record):
+            if which[0] == ACTOR:
+                seen = own[None] if self.encoder is None else self.encoder(self._leaf[ACTOR_ONLY], own)
+                parts.append(functional.pad(seen, (0, width - seen.shape[2])))
+            if which[-1] != ACTOR:
+                rest = functional.pad(rest, (0, width - rest.shape[1]))
+                parts.append(rest.expand(len(which) - len(parts), *rest.shape))
+            return torch.cat(parts)
 
     def backward(self, acts: list[Tensor], grad_out: Tensor, rows: slice = ALL) -> None:
         """Write the gradients of weights, biases and encoder into `grads[rows]`; `grad_out` is `(r, b, nout)`.
@@ -122,7 +150,7 @@ class ActorCritic:
             if i:
                 delta = torch.bmm(delta, layers[i][0].mT)
                 delta = torch.ops.aten.tanh_backward(delta, acts[i])
-        if self.encoder is not None:
+        if acts[0].requires_grad:
             delta = torch.bmm(delta, layers[0][0].mT)
             (grad,) = torch.autograd.grad(acts[0], self._leaf, delta, retain_graph=True)
             self.grads[rows, self.encoded] = grad[rows]
@@ -166,6 +194,15 @@ class ActorCritic:
         """Reward and cost values `(b, 1 + k)` for normalised observations `(b, nobs)`."""
         return torch.cat([self.forward(part, CRITICS)[-1][:, :, 0].T for part in self._parts(obs)])
 
+    def rescale_values(self, mean: Floats, std: Floats, new_mean: Floats, new_std: Floats) -> None:
+        """Change the critics' output layers, whose values are meant times `std` plus `mean`, each `(1 + k,)`, to mean
+        the same with the new scale."""
+        weight, bias = self.layers[-1]
+        ratio = torch.as_tensor(std / new_std, dtype=weight.dtype, device=weight.device)
+        shift = torch.as_tensor((mean - new_mean) / new_std, dtype=weight.dtype, device=weight.device)
+        weight[CRITICS, :, 0] *= ratio[:, None]
+        bias[CRITICS, 0, 0] = bias[CRITICS, 0, 0] * ratio + shift
+
     def _parts(self, obs: Tensor) -> tuple[Tensor, ...]:
         """Rows small enough for activations to stay in a CPU's cache: a whole epoch at once is 4 times slower."""
         return obs.split(1024 if obs.device.type == "cpu" else max(len(obs), 1))
@@ -175,6 +212,23 @@ class ActorCritic:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.params.copy_(state["params"])
+
+
+def make_network(
+    obs: ObsMap,
+    dist: Distribution,
+    settings: Any,
+    device: str | torch.device,
+    generator: torch.Generator,
+    ncost: int = 1,
+    nstate: int = 0,
+) -> ActorCritic:
+    """Make the networks that `settings` describe for observations `obs`.
+
+    With `nstate` the critics see, instead of them, the state `(nstate,)` that follows the observations in each row.
+    """
+    encoder, split_at = make_encoder(obs, settings), obs.size if nstate else None
+    return ActorCritic(obs.size + nstate, dist, settings.hidden, device, generator, ncost, encoder, split_at)
 
 
 def pick(layers: list[tuple[Tensor, Tensor]], rows: slice) -> list[tuple[Tensor, Tensor]]:

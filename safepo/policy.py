@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from safepo import checkpoint
+from safepo.algorithms.team import TeamNet
 from safepo.config import config_from_dict
-from safepo.encoders import make_encoder
 from safepo.envs import ActionMap, VectorEnv
 from safepo.errors import UserError
-from safepo.networks import ActorCritic
+from safepo.networks import ActorCritic, make_network
 from safepo.normalize import ObsNormalizer
 from safepo.observations import ObsMap
+from safepo.teams import TeamEnv
 
 
 class Policy:
@@ -26,7 +27,9 @@ class Policy:
     (mapped affinely from [-1, 1] and not clipped, exactly as in training).
     """
 
-    def __init__(self, net: ActorCritic, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0) -> None:
+    def __init__(
+        self, net: ActorCritic | TeamNet, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0
+    ) -> None:
         self.net, self.normalizer, self.env = net, normalizer, env
         self.obs = obs_map(env)
         self._action = ActionMap.from_dict(env["action"])
@@ -41,9 +44,14 @@ class Policy:
     def from_state(cls, state: dict[str, Any], device: str = "cpu") -> Policy:
         """Build from a loaded checkpoint."""
         env, settings = state["env"], config_from_dict(state["config"]).settings
-        dist, nrow = ActionMap.from_dict(env["action"]).distribution(), len(state["algorithm"]["net"]["params"])
-        encoder = make_encoder(obs_map(env), settings)
-        net = ActorCritic(env["nobs"], dist, settings.hidden, device, torch.Generator(), nrow - 2, encoder)
+        dist = ActionMap.from_dict(env["action"]).distribution()
+        net: ActorCritic | TeamNet
+        if "agents" in env:
+            dists = tuple(ActionMap.from_dict(action).distribution() for action in env["agents"].values())
+            net = TeamNet.build(obs_map(env), dists, dist, settings, device)
+        else:
+            ncost = len(state["algorithm"]["net"]["params"]) - 2
+            net = make_network(obs_map(env), dist, settings, device, torch.Generator(), ncost)
         net.load_state_dict(state["algorithm"]["net"])
         normalizer = ObsNormalizer(env["nobs"])
         normalizer.load_state_dict(state["collector"]["normalizer"])
@@ -103,12 +111,15 @@ class RandomPolicy:
 
 def describe(env: VectorEnv) -> dict[str, Any]:
     """What a checkpoint remembers of its environment."""
-    return {
+    found = {
         "id": env.id,
         "nobs": env.nobs,
         "obs": env.obs.to_dict(),
         "action": env.action.to_dict(),
     }
+    if isinstance(env, TeamEnv):
+        found["agents"] = {name: action.to_dict() for name, action in env.actions.items()}
+    return found
 
 
 def obs_map(env: dict[str, Any]) -> ObsMap:

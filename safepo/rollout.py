@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safepo.advantages import gae
+from safepo.distributions import Distribution
 from safepo.envs import Step, VectorEnv
 from safepo.errors import UserError
-from safepo.networks import ActorCritic
 from safepo.normalize import ObsNormalizer
 from safepo.parallel import ALONE, Group
 
@@ -131,6 +131,17 @@ class SafetyRecord:
             setattr(self, name, np.array(value) if name == "streak" else value)
 
 
+class Net(Protocol):
+    """What acts: the networks of one agent or of a team."""
+
+    dist: Distribution
+
+    @property
+    def device(self) -> torch.device: ...
+    def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+    def values(self, obs: Tensor) -> Tensor: ...
+
+
 class Collector:
     """Steps the environments with the current policy. Episodes continue across epochs.
 
@@ -146,7 +157,7 @@ class Collector:
         group: Group = ALONE,
     ) -> None:
         self.env, self.normalizer, self.noise, self.group = env, normalizer, noise, group
-        self.num_envs = env.num_envs * group.size
+        self.num_envs, self.nagent = env.num_envs * group.size, env.nagent
         self.signals = CostSignals(tuple(limits), env.cost_names)
         self.safety = SafetyRecord(np.array(list(limits.values())), self.num_envs)
         self._ended: list[tuple[int, int, list[float]]] = []
@@ -162,18 +173,19 @@ class Collector:
         self.safety.streak[:] = 0
         self.obs = self._observe(self.env.reset(seed + self.group.rank * self.env.num_envs))
 
-    def collect(
-        self, net: ActorCritic, horizon: int, report: Callable[[int], None] | None = None
-    ) -> dict[str, np.ndarray]:
+    def collect(self, net: Net, horizon: int, report: Callable[[int], None] | None = None) -> dict[str, np.ndarray]:
         """Take `horizon` steps in each of n environments; arrays are (t, n, ...), signals (reward, costs) last.
 
-        With several processes n counts the environments of all. `report` hears t every 50 steps.
+        With several processes n counts the environments of all. `report` hears t every 50 steps. Of a team there is a
+        reward, and with it a cost and a log-probability, of each agent: signals are all rewards, then all costs, and
+        `logp` is (t, n, agents).
         """
-        n, env, nsignal = self.env.num_envs, self.env, 1 + len(self.signals.names)
+        n, env, nagent = self.env.num_envs, self.env, self.nagent
+        nsignal = nagent + len(self.signals.names)
         data: dict[str, np.ndarray] = {
             "obs": np.empty((horizon, n, env.nobs), np.float32),
             "action": np.empty((horizon, n, env.nact), np.float32),
-            "logp": np.empty((horizon, n), np.float32),
+            "logp": np.empty((horizon, n) if nagent == 1 else (horizon, n, nagent), np.float32),
             "rewards": np.empty((horizon, n, nsignal)),
             "values": np.empty((horizon, n, nsignal)),
             "ends": np.zeros((horizon, n), bool),
@@ -188,7 +200,7 @@ class Collector:
             data["obs"][t], data["action"][t], data["logp"][t] = self.obs, action, logp
             data["values"][t] = values
             costs = self.signals(step.cost, step.costs)
-            data["rewards"][t, :, 0], data["rewards"][t, :, 1:] = step.reward, costs
+            data["rewards"][t, :, :nagent], data["rewards"][t, :, nagent:] = step.rewards, costs
             if step.final_obs is not None:
                 data["ends"][t] = step.terminated | step.truncated
                 terminated[t] = step.terminated
@@ -205,13 +217,13 @@ class Collector:
 
     def _close_episodes(self, data: dict[str, np.ndarray]) -> None:
         """Hand over the episodes that ended, in the order of steps and environments."""
-        self.safety.add(data["rewards"][:, :, 1:], data["ends"])
+        self.safety.add(data["rewards"][:, :, self.nagent :], data["ends"])
         for _, _, sums in sorted(itertools.chain(*self.group.gather_objects(self._ended))):
             self.stats.add(sums)
             self.safety.add_episode(self.signals.of_episode(np.array(sums)))
         self._ended = []
 
-    def _act(self, net: ActorCritic) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _act(self, net: Net) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Actions, log-probs and values as numpy; the noise is drawn on the CPU so that devices agree."""
         noise = net.dist.noise(self.num_envs, self.noise)[self.group.share(self.num_envs)].to(net.device)
         obs = torch.from_numpy(self.obs).to(net.device)
@@ -241,7 +253,7 @@ class Collector:
         return self.signals.of_episode(np.array([episode[name] for name in self.stats.names]))
 
     def _next_values(
-        self, net: ActorCritic, values: np.ndarray, terminated: np.ndarray, truncated: list, final_obs: list
+        self, net: Net, values: np.ndarray, terminated: np.ndarray, truncated: list, final_obs: list
     ) -> np.ndarray:
         """Values (t, n, 1 + k) after each step: 0 if terminated, of the final observation if truncated (also at the
         epoch's last step), of the current observation where the epoch cuts a running episode."""
@@ -358,7 +370,7 @@ def make_batch(
     return batch, {"value/reward_adv": float(mean[0]), "value/cost_adv": float(mean[1:].mean())}
 
 
-def _values(net: ActorCritic, obs: np.ndarray) -> np.ndarray:
+def _values(net: Net, obs: np.ndarray) -> np.ndarray:
     return net.values(torch.from_numpy(obs).to(net.device)).cpu().numpy()
 
 

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from safepo import checkpoint, parallel
-from safepo.algorithms import algorithm_info
-from safepo.algorithms.base import Algorithm, Problem
+from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS, algorithm_info
+from safepo.algorithms.base import Problem
+from safepo.algorithms.team import TeamProblem, TeamSpec
 from safepo.config import Config, config_from_dict, make_config
 from safepo.envs import VectorEnv
 from safepo.errors import UserError
@@ -29,7 +30,8 @@ from safepo.evaluation import both_modes, write_json
 from safepo.logger import ConsoleWriter, CSVWriter, TensorBoardWriter, WandbWriter, Writer, check_wandb, show_limit
 from safepo.normalize import ObsNormalizer
 from safepo.policy import Policy, check_env, describe
-from safepo.rollout import Collector, make_batch
+from safepo.rollout import Collector
+from safepo.teams import TeamEnv, open_env
 
 
 class Interrupted(Exception):
@@ -63,13 +65,14 @@ class Trainer:
         self.config, self.seeds = config, Seeds.of(run.seed)
         self.device = pick_device(run.device)
         self.group = group = parallel.start(torch.device(self.device))
-        self.env = VectorEnv(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.frames)
-        limits = run.cost_limits()
-        problem = Problem(self.env.obs, self.env.dist, limits, self.device, group)
+        self.env = open_env(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.frames)
+        problem = make_problem(config, self.env, self.device, group)
         kind, _ = algorithm_info(config.algorithm).load()
-        self.algorithm: Algorithm[Any] = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
+        self.algorithm: Any = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
         noise = torch.Generator().manual_seed(self.seeds.noise)
-        self.collector = Collector(self.env, ObsNormalizer(self.env.nobs, self.env.obs.images), noise, limits, group)
+        self.collector = Collector(
+            self.env, ObsNormalizer(self.env.nobs, self.env.obs.images), noise, problem.cost_limits, group
+        )
         self.epoch, self.seconds = 0, 0.0
 
     @property
@@ -91,15 +94,9 @@ class Trainer:
         data = self.collector.collect(self.algorithm.net, run.horizon, report)
         episode = self.collector.stats.close_epoch()
         collected = time.perf_counter()
-        batch, values = make_batch(
-            data,
-            self.config.settings,
-            self.collector.episode_costs(episode),
-            episode["ep/length"],
-            self.epoch / run.nepoch,
-            self.algorithm.net.device,
+        losses = self.algorithm.learn(
+            data, self.collector.episode_costs(episode), episode["ep/length"], self.epoch / run.nepoch
         )
-        losses = self.algorithm.update(batch)
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if bad:
             raise FloatingPointError(
@@ -114,7 +111,6 @@ class Trainer:
             "ep/count": self.collector.stats.nepisode,
             **self.collector.safety.metrics(),
             **losses,
-            **values,
             "train/epoch": self.epoch,
             "time/rollout": collected - started,
             "time/update": updated - collected,
@@ -149,6 +145,24 @@ class Trainer:
     def close(self) -> None:
         self.env.close()
         parallel.stop()
+
+
+def make_problem(config: Config, env: VectorEnv, device: str, group: parallel.Group) -> Problem:
+    """What the algorithm is told of the environment; refuses an algorithm for one agent with several, or vice versa."""
+    limits, for_teams = config.run.cost_limits(), config.algorithm in TEAM_ALGORITHMS
+    if for_teams != isinstance(env, TeamEnv):
+        known = ", ".join(ALGORITHMS if for_teams else TEAM_ALGORITHMS)
+        count = "one agent" if for_teams else "several agents"
+        raise UserError(f"{config.run.env_id} has {count}, which {config.algorithm} is not for; use one of {known}")
+    if not isinstance(env, TeamEnv):
+        return Problem(env.obs, env.dist, limits, device, group)
+    if set(limits) != {"cost"}:
+        raise UserError(
+            f"cost_limit={config.run.cost_limit!r}: with several agents one number limits each agent's cost"
+        )
+    dists = tuple(action.distribution() for action in env.actions.values())
+    own = dict.fromkeys(env.cost_names, limits["cost"])
+    return TeamProblem(env.obs, env.dist, own, device, group, team=TeamSpec(env.agents, dists))
 
 
 def train(

@@ -80,9 +80,20 @@ _ROWS = (
         True,
     ),
 )
+_HATRPO, _SAFE = "Kuba et al. 2021, arXiv:2109.11251", "Gu et al. 2021, arXiv:2110.02793"
+_TEAM_ROWS = (
+    ("mappo", "MAPPO", "MAPPO", "PPO per agent, ignores cost", "Yu et al. 2021, arXiv:2103.01955", False),
+    ("happo", "HAPPO", "HAPPO", "PPO agent by agent, ignores cost", _HATRPO, False),
+    ("mappo_lag", "MAPPOLag", "MAPPO-Lag", "HAPPO with a multiplier per agent", _SAFE, True),
+    ("macpo", "MACPO", "MACPO", "CPO agent by agent", _SAFE, True),
+)
 ALGORITHMS: dict[str, AlgorithmInfo] = {row[0]: AlgorithmInfo(*row) for row in _ROWS}
+"""For environments of one agent."""
+TEAM_ALGORITHMS: dict[str, AlgorithmInfo] = {row[0]: AlgorithmInfo(*row) for row in _TEAM_ROWS}
+"""For environments of several agents."""
+ALL_ALGORITHMS = ALGORITHMS | TEAM_ALGORITHMS
 
 
 def algorithm_info(name: str) -> AlgorithmInfo:
     """Look up a row; an unknown name suggests close ones."""
-    return lookup(name, ALGORITHMS, "algorithm")
+    return lookup(name, ALL_ALGORITHMS, "algorithm")

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from safepo.algorithms.settings import OnPolicySettings
 from safepo.distributions import Distribution
-from safepo.encoders import make_encoder
 from safepo.errors import UserError
 from safepo.multiplier import AdamMultiplier, PIDMultiplier
-from safepo.networks import ActorCritic
+from safepo.networks import make_network
 from safepo.observations import ObsMap
 from safepo.parallel import ALONE, Group
-from safepo.rollout import Batch
+from safepo.rollout import Batch, make_batch
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Problem:
     device: str
     group: Group = ALONE
     """The processes that share the training."""
+    nstate: int = 0
+    """Length of the state that the critics see instead of the observations, behind them in each row; 0: none."""
 
 
 S = TypeVar("S", bound=OnPolicySettings)
@@ -62,13 +63,22 @@ class Algorithm(ABC, Generic[S]):
         self.cost_limit: NDArray[np.float64] = np.array(list(problem.cost_limits.values()))
         init = torch.Generator().manual_seed(init_seed)
         ncost = len(self.cost_names)
-        encoder = make_encoder(problem.obs, settings)
-        self.net = ActorCritic(problem.obs.size, problem.dist, settings.hidden, problem.device, init, ncost, encoder)
+        self.net = make_network(problem.obs, problem.dist, settings, problem.device, init, ncost, problem.nstate)
         self.shuffle_generator = torch.Generator().manual_seed(shuffle_seed)
         self.setup()
 
     def setup(self) -> None:
         """Create what the update needs besides the networks, and name it in `parts`."""
+
+    def learn(
+        self, data: dict[str, np.ndarray], episode_cost: NDArray[np.float64], episode_length: float, progress: float
+    ) -> dict[str, float]:
+        """Improve the policy with an epoch of the collector's `data`; return metrics to log.
+
+        `episode_cost (k,)` and `episode_length` are the measured means, `progress` the share of training done.
+        """
+        batch, values = make_batch(data, self.settings, episode_cost, episode_length, progress, self.net.device)
+        return {**self.update(batch), **values}
 
     @abstractmethod
     def update(self, batch: Batch) -> dict[str, float]:

@@ -1,0 +1,27 @@
+"""HAPPO: PPO for every agent in turn, each correcting for those updated before it. Ignores the cost (it is logged).
+
+Kuba et al. 2021, arXiv:2109.11251, algorithm 4: agents are updated in random order; agent i's advantages are weighed
+by the product of the ratios of the agents before it.
+
+Differs from the paper in: the points listed in `mappo.py`.
+Differs from SafePO in: the points listed in `mappo.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safepo.algorithms.mappo import MAPPOSettings
+from safepo.algorithms.ppo import PPO
+from safepo.algorithms.team import Team
+
+
+@dataclass(frozen=True)
+class HAPPOSettings(MAPPOSettings):
+    """Settings of HAPPO."""
+
+
+class HAPPO(Team[HAPPOSettings]):
+    """Sequential clipped surrogates."""
+
+    member = PPO
