@@ -61,8 +61,8 @@ class Body:
     """What of a walker its agents observe. Joints by name; `edges` join all joints in them.
 
     `qpos` and `qvel` are the root's observed coordinates. `parts` names the bodies whose inertias, velocities and
-    forces are observed with a joint; `extra_qvel` the velocities that stand for a joint's own. `clip` bounds
-    velocities.
+    forces are observed with a joint; `extra_qvel` the velocities that stand for a joint's own, `swapped` the joint
+    whose numbers are seen instead. `clip` bounds velocities.
     """
 
     edges: tuple[Joints, ...]
@@ -73,6 +73,7 @@ class Body:
     clip: float | None = None
     parts: Mapping[str, Joints] = field(default_factory=lambda: MappingProxyType({}))
     extra_qvel: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    swapped: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def _legs(order: str) -> tuple[Joints, ...]:
@@ -168,6 +169,7 @@ BODIES: Mapping[str, Body] = {
             **{f"{s}_shoulder{i}": tuple(_UPPER.format(s).split()) for s in ("right", "left") for i in "12"},
             **{f"{s}_elbow": (f"{s}_lower_arm",) for s in ("right", "left")},
         },
+        swapped={"abdomen_y": "abdomen_z", "abdomen_z": "abdomen_y"},  # as in gymnasium-robotics 1.2.2
     ),
 }
 """By walker. Thresholds in m/s are those of the multi-agent tasks of Safety-Gymnasium, by partition."""
@@ -293,7 +295,7 @@ def agent_items(model: mujoco.MjModel, body: Body, own: Joints, obsk: int) -> li
     seen: set[tuple[str, str]] = set()
     for depth, joints in enumerate(near(own, body.edges, obsk)):
         for name in joints:
-            joint = model.joint(name)
+            joint = model.joint(body.swapped.get(name, name))
             items.append(("qpos", int(joint.qposadr[0])))
             if depth:
                 continue
