@@ -1,4 +1,4 @@
-"""Write the reference pages of docs/environments from the tables that make the environments.
+"""Write docs/environments and the tables of docs/multi_agent.md from the tables that make the environments.
 
     python scripts/make_docs.py            # write the pages; `make docs` does it
     python scripts/make_docs.py --check    # write nothing; exit code 1 where a page differs
@@ -19,13 +19,18 @@ from typing import Any
 
 from safety_gym import registry
 from safety_gym.describe import bounds_words, describe
+from safety_gym.multi_agent import multi_agent_ids
+from safety_gym.multi_agent.vector import MultiAgentVectorEnv
 from safety_gym.registry import VELOCITY, EnvId
 from safety_gym.robots import ROBOTS
 from safety_gym.tasks import TASKS
+from safety_gym.tasks.multi_goal import MULTI_GOAL_OPTION_HELP, MultiGoalConfig
+from safety_gym.tasks.multi_velocity import DIVIDED_OPTION_HELP, DividedConfig
 from safety_gym.views import SafetyEnv
 from safety_gym.walkers import WALKERS
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "environments"
+MULTI_AGENT = Path(__file__).resolve().parent.parent / "docs" / "multi_agent.md"
 NOTICE = "<!-- Written by scripts/make_docs.py from the tables in safety_gym. Edit those, then run `make docs`. -->"
 NAVIGATION = tuple(name for name in TASKS if name != VELOCITY)
 Data = dict[str, Any]
@@ -788,6 +793,55 @@ def _info_keys(env_id: str, **options: Any) -> tuple[str, ...]:
     return tuple(env.step(0 * env.action_space.sample())[4])
 
 
+# --- several agents ---------------------------------------------------------------------------------------------------
+
+
+def multi_agent_page(text: str) -> str:
+    """Return docs/multi_agent.md with its tables written anew, each between its marker and the next `end`."""
+    tables = {
+        "table: multi_goal": _multi_goal_table(),
+        "options: multi_goal": _own_options(MultiGoalConfig(), MULTI_GOAL_OPTION_HELP),
+        "table: velocity": _divided_table(),
+        "options: velocity": _own_options(DividedConfig(partition="..."), DIVIDED_OPTION_HELP),
+    }
+    for name, content in tables.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, found = re.subn(pattern, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, count=1, flags=re.S)
+        if not found:
+            raise ValueError(f"docs/multi_agent.md has no marker <!-- {name} -->")
+    return text
+
+
+def _multi_goal_table() -> str:
+    rows = []
+    for name in multi_agent_ids("MultiGoal"):
+        envs = MultiAgentVectorEnv(name, num_threads=1)
+        extent = f"+-{envs.sim.task.config.extents[2]:g} m"
+        costs = codes(envs.cost_names) or "none"
+        sizes = (envs.observation_spaces["agent_0"].shape[0], envs.action_spaces["agent_0"].shape[0])
+        rows.append((code(name), *sizes, envs.state_space.shape[0], extent, costs))
+    return table(("id", "observation", "actions", "state", "extents", "charged"), rows, right=(1, 2, 3))
+
+
+def _divided_table() -> str:
+    rows = []
+    for name in multi_agent_ids("Velocity"):
+        envs = MultiAgentVectorEnv(name, num_threads=1)
+        config: Any = envs.sim.config
+        sizes = [
+            " + ".join(str(space.shape[0]) for space in spaces.values())
+            for spaces in (envs.observation_spaces, envs.action_spaces)
+        ]
+        limit = f"{config.velocity_threshold:g}"
+        rows.append((code(name), *sizes, envs.state_space.shape[0], limit, SPEEDS[config.velocity_kind]))
+    return table(("id", "observations", "actions", "state", "limit, m/s", "speed"), rows, right=(3, 4))
+
+
+def _own_options(config: Any, meanings: Mapping[str, str]) -> str:
+    rows = [(code(name), code(getattr(config, name)), meaning) for name, meaning in meanings.items()]
+    return table(("option", "default", "meaning"), rows)
+
+
 # --- command ----------------------------------------------------------------------------------------------------------
 
 
@@ -798,10 +852,15 @@ def main() -> int:
     wanted = pages()
     stale = [path for path in FOLDER.glob("*.md") if path.name not in wanted]
     changed = [name for name, text in wanted.items() if not _is_written(FOLDER / name, text)]
+    several = multi_agent_page(MULTI_AGENT.read_text(encoding="utf-8"))
+    differs = not _is_written(MULTI_AGENT, several)
     if args.check:
-        for name in (*changed, *(path.name for path in stale)):
-            print(f"docs/environments/{name} differs from what the tables say; run `make docs`", file=sys.stderr)
-        return 1 if changed or stale else 0
+        names = [f"environments/{name}" for name in (*changed, *(path.name for path in stale))]
+        for name in (*names, *(["multi_agent.md"] if differs else [])):
+            print(f"docs/{name} differs from what the tables say; run `make docs`", file=sys.stderr)
+        return 1 if names or differs else 0
+    if differs:
+        MULTI_AGENT.write_text(several, encoding="utf-8")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in changed:
         (FOLDER / name).write_text(wanted[name], encoding="utf-8")

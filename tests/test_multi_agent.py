@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -683,3 +685,25 @@ def test_pictures_tell_robots_apart() -> None:
     bluish = (frame[..., 2].astype(int) - frame[..., 0] > 30).sum()
     assert reddish > 10 and bluish > 10
     env.close()
+
+
+# --- documentation ----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_the_tables_and_runs() -> None:
+    root = Path(__file__).parents[1]
+    spec = importlib.util.spec_from_file_location("make_docs", root / "scripts" / "make_docs.py")
+    assert spec is not None and spec.loader is not None
+    docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docs)
+    text = docs.MULTI_AGENT.read_text(encoding="utf-8")
+    assert docs.multi_agent_page(text) == text, "run `make docs`"
+    emptied = re.sub(r"^\|.*\n", "", text, flags=re.M)
+    assert docs.multi_agent_page(emptied).count("SafetyCarMultiGoal2-v0") == 1
+    examples = re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+    assert len(examples) == 3
+    space: dict[str, Any] = {}
+    for example in examples:
+        exec(compile(example, "example", "exec"), space)
+    assert space["state"].shape == (4, 376) and space["costs"].keys() == {"agent_0", "agent_1"}
+    assert space["env"].unwrapped.vec.num_agents == 2

@@ -18,6 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from safety_gym import registry
+    from safety_gym.multi_agent import multi_agent_ids
 
     def matches(env_id: str) -> bool:
         return fnmatch.fnmatchcase(env_id.lower(), f"*{(args.pattern or '').lower()}*")
@@ -26,14 +27,18 @@ def _run(args: argparse.Namespace) -> int:
     built = [_row(env_id) for env_id in registry.ids() if matches(env_id)]
     rows = [row for row in built if args.all or not (row["level"] == "Base" or row["variant"])]
     hidden = len(built) - len(rows)
-    if not rows:
+    teams = [_team_row(env_id) for env_id in multi_agent_ids() if matches(env_id)]
+    if not rows and not teams:
         raise UserError(_nothing(args.pattern, hidden, planned))
     if args.json:
-        print(to_json({"ids": rows, "hidden": hidden, "planned": planned}))
+        print(to_json({"ids": rows, "multi_agent": teams, "hidden": hidden, "planned": planned}))
         return 0
-    _print_groups(rows)
-    more = f" {hidden} more with --all (...Base-v0, ...Debug-v0)." if hidden else ""
-    print(f"\n{count_of(len(rows), 'id')}; each also exists as ...Gymnasium-vN.{more}")
+    if rows:
+        _print_groups(rows)
+        more = f" {hidden} more with --all (...Base-v0, ...Debug-v0)." if hidden else ""
+        print(f"\n{count_of(len(rows), 'id')}; each also exists as ...Gymnasium-vN.{more}")
+    if teams:
+        _print_teams(teams)
     if planned:
         match = " match and" if args.pattern else ""
         print(f"{planned} further ids of the grammar{match} are planned but not built yet.")
@@ -52,6 +57,28 @@ def _row(env_id: str) -> dict[str, Any]:
         return row | {"observation": None, "action": None, "max_episode_steps": limit, "costs": None}
     sizes = {"observation": sim.observer.size, "action": sim.nact}
     return row | sizes | {"max_episode_steps": sim.max_episode_steps, "costs": list(sim.cost_names)}
+
+
+def _team_row(env_id: str) -> dict[str, Any]:
+    """Return the row of a multi-agent id; sizes are lists, one entry per agent."""
+    from safety_gym.multi_agent.vector import MultiAgentVectorEnv
+
+    envs = MultiAgentVectorEnv(env_id, num_threads=1)
+    return {
+        "id": env_id,
+        "observation": [space.shape[0] for space in envs.observation_spaces.values()],  # type: ignore[index]
+        "action": [space.shape[0] for space in envs.action_spaces.values()],
+        "max_episode_steps": envs.sim.max_episode_steps,
+        "costs": list(envs.cost_names),
+    }
+
+
+def _print_teams(rows: list[dict[str, Any]]) -> None:
+    print("\nSeveral agents, made by safety_gym.parallel_env and safety_gym.make_vec:")
+    sizes = ("observation", "action")
+    cells = [_cells({**row, **{key: " + ".join(map(str, row[key])) for key in sizes}}) for row in rows]
+    for line in table(cells, ("id", "obs", "act", "steps", "costs"), right=(3,)):
+        print(line)
 
 
 def _print_groups(rows: list[dict[str, Any]]) -> None:
