@@ -1,7 +1,7 @@
 """A SLURM array job from a suite: one task per run, each calling the worker with its line of a file of configurations.
 
 The tasks write to the folders of their runs only, on a file system that the nodes share; the store takes the results in
-when `python -m benchmarks status` (or `run`, `report`) looks at it. Submitting the script again continues what is not
+when `python -m benchmarks status` or `run` looks at it. Submitting the script again continues what is not
 finished: tasks of finished runs return at once.
 """
 
