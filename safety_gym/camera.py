@@ -15,6 +15,8 @@ from safety_gym.simulator import Simulator
 WORLD_CAMERAS = ("fixednear", "fixedfar", "fixedfar++")
 ROBOT_CAMERAS = ("vision", "vision_back", "track")
 DEFAULT_CAMERA = "vision"
+TEAM_CAMERA = "fixedfar"
+"""Where there are several robots: all of them are seen."""
 
 
 def check_picture(width: Any, height: Any, camera_name: Any) -> None:
@@ -33,7 +35,8 @@ class SceneCamera:
     def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None) -> None:
         self._sim = sim
         names = self._names()
-        self.default = camera_name or (DEFAULT_CAMERA if DEFAULT_CAMERA in names else next(iter(names)))
+        wanted = DEFAULT_CAMERA if sim.nagent == 1 else TEAM_CAMERA
+        self.default = camera_name or (wanted if wanted in names else next(iter(names)))
         self.resolve(self.default)
         self._model = sim.scene.drawing
         self._data = mujoco.MjData(self._model)
