@@ -5,11 +5,13 @@
 
 A file holds what acting needs: networks, normaliser, configuration; training cannot go on from it. On the processor and
 with the versions that `scores.json` names, an evaluation gives the stored numbers exactly. Elsewhere rounding makes
-trajectories part, and the mean of as many new episodes lies within the stored 99 % interval.
+trajectories part, and the mean of as many new episodes lies within the stored 99 % interval: of the four means of a
+policy (return and cost, deterministic and stochastic) two are outside once in 1,700 times.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -78,9 +80,18 @@ def interval(summary: dict[str, Any], episodes: int) -> dict[str, float]:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers may depend on."""
+    """What the numbers may depend on; libraries choose their arithmetic by the processor's instruction sets."""
     found = versions("cpu")
-    return {"cpu": hardware()["cpu"], **{name: found[name] for name in ("torch", "numpy", "mujoco")}}
+    try:
+        flags = next(
+            line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")
+        ).split()
+    except (OSError, StopIteration):
+        flags = []
+    vector = sorted(flag for flag in flags if flag.startswith(("sse", "avx", "fma")))
+    instructions = hashlib.sha256(" ".join(vector).encode()).hexdigest()[:8]
+    known = {name: found[name] for name in ("torch", "numpy", "mujoco")}
+    return {"cpu": hardware()["cpu"], "instructions": instructions, **known}
 
 
 def load_scores(folder: Path = FOLDER) -> tuple[dict[str, str], list[dict[str, Any]]]:
