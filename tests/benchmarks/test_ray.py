@@ -69,8 +69,17 @@ def test_a_killed_worker_and_a_lost_node_are_retried(cluster: Any, tmp_path: Pat
     assert set(runs["status"]) == {"finished"} and runs["attempts"].max() >= 2
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts raise KeyboardInterrupt, as in a worker of Ray; those of pytest-xdist ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_cancelled_task_lets_its_worker_end_the_epoch(tmp_path: Path) -> None:
-    (config,) = load_suite(write_suite(tmp_path, total_steps=10_000_000, algorithms=["ppo_lag"])).jobs
+    (config,) = load_suite(write_suite(tmp_path, total_steps=200_000, algorithms=["ppo_lag"])).jobs
     config = replace(config, run=replace(config.run, log_dir=str(tmp_path / "runs")))
     folder = config.run_dir()
 
