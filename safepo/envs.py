@@ -73,9 +73,11 @@ class VectorEnv:
 
     def reset(self, seed: int | None = None) -> Floats:
         """Start new episodes everywhere; returns obs (n, o)."""
-        obs, _ = self.env.reset(seed=seed)
-        rows = self.obs.flatten(obs)
+        rows = self.obs.flatten(self._start(seed))
         return rows if self._history is None else self._history.start(rows)
+
+    def _start(self, seed: int | None) -> Any:
+        return self.env.reset(seed=seed)[0]
 
     def step(self, action: NDArray[np.floating]) -> Step:
         """Step with actions (n, u) as the policy's distribution has them."""
@@ -139,6 +141,9 @@ class VectorEnv:
         if self._history is not None:
             state = dict(state)
             self._history.window = np.array(state.pop("history"))
+        self._restore(state)
+
+    def _restore(self, state: dict) -> None:
         base: Any = self.env.unwrapped
         if hasattr(base, "set_state"):
             base.set_state(state)

@@ -26,8 +26,9 @@ class MultiplierSettings:
     multiplier_max: float = math.inf
     """Upper bound of the multiplier."""
 
-    def check_multiplier(self) -> None:
-        """Refuse values that cannot work."""
+    def check(self) -> None:
+        """Refuse values that cannot work, also those of the settings that this is put before."""
+        super().check()  # type: ignore[misc]
         for name in ("multiplier_init", "multiplier_lr", "multiplier_max"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
@@ -85,8 +86,9 @@ class PIDSettings:
     pid_max: float = math.inf
     """Upper bound of the integral and of the multiplier (anti-windup); SafePO has none with its defaults."""
 
-    def check_pid(self) -> None:
-        """Refuse values that cannot work."""
+    def check(self) -> None:
+        """Refuse values that cannot work, also those of the settings that this is put before."""
+        super().check()  # type: ignore[misc]
         for name in ("pid_kp", "pid_ki", "pid_kd", "pid_init", "pid_max"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")

@@ -70,9 +70,8 @@ class TeamEnv(VectorEnv):
         self.cost_names = tuple(f"cost_{name}" for name in self.agents)
         self.cost_seen = True
 
-    def reset(self, seed: int | None = None) -> Floats:
-        rows = self.obs.flatten(self.batch.reset(seed))
-        return rows if self._history is None else self._history.start(rows)
+    def _start(self, seed: int | None) -> dict[str, Floats]:
+        return self.batch.reset(seed)
 
     def step_raw(self, action: np.ndarray) -> Step:
         obs, rewards, costs, terminated, truncated, last = self.batch.step(self._divide(action))
@@ -96,10 +95,7 @@ class TeamEnv(VectorEnv):
     def _state(self) -> dict | None:
         return self.batch.get_state()
 
-    def set_state(self, state: dict) -> None:
-        if self._history is not None:
-            state = dict(state)
-            self._history.window = np.array(state.pop("history"))
+    def _restore(self, state: dict) -> None:
         self.batch.set_state(state)
 
     def close(self) -> None:
@@ -185,20 +181,18 @@ class ParallelEnvs:
         self.envs = [factory() for _ in range(num_envs)]
         first = self.envs[0]
         self.agents = tuple(first.possible_agents)
-        self.observation_spaces: Mapping[str, gymnasium.Space] = {
-            name: first.observation_space(name) for name in self.agents
-        }
-        self.action_spaces: Mapping[str, gymnasium.Space] = {name: first.action_space(name) for name in self.agents}
+        self.observation_spaces: Spaces = {name: first.observation_space(name) for name in self.agents}
+        self.action_spaces: Spaces = {name: first.action_space(name) for name in self.agents}
         first.reset(seed=0)
         self.nstate = np.size(first.state())
 
     def reset(self, seed: int | None) -> dict[str, Floats]:
         obs = [env.reset(seed=None if seed is None else seed + i)[0] for i, env in enumerate(self.envs)]
-        return self._stack(obs, self.envs)
+        return self._stack(obs)
 
-    def _stack(self, obs: list[dict[str, Any]], envs: list[Any]) -> dict[str, Floats]:
+    def _stack(self, obs: list[dict[str, Any]]) -> dict[str, Floats]:
         joint = {name: np.stack([np.asarray(one[name], np.float64) for one in obs]) for name in self.agents}
-        return {**joint, STATE: np.stack([np.ravel(env.state()) for env in envs]).astype(np.float64)}
+        return {**joint, STATE: np.stack([np.ravel(env.state()) for env in self.envs]).astype(np.float64)}
 
     def step(
         self, actions: dict[str, np.ndarray]
@@ -207,14 +201,14 @@ class ParallelEnvs:
         rewards = np.array([[r[1][name] for name in self.agents] for r in results], np.float64)
         costs = np.array([[r[4][name].get("cost", 0.0) for name in self.agents] for r in results], np.float64)
         terminated, truncated = (np.array([any(r[k].values()) for r in results]) for k in (2, 3))
-        last = self._stack([r[0] for r in results], self.envs)
+        last = self._stack([r[0] for r in results])
         ended = np.flatnonzero(terminated | truncated)
         if not len(ended):
             return last, rewards, costs, terminated, truncated, None
         obs = [r[0] for r in results]
         for i in ended:
             obs[i], _ = self.envs[i].reset()
-        return self._stack(obs, self.envs), rewards, costs, terminated, truncated, last
+        return self._stack(obs), rewards, costs, terminated, truncated, last
 
     def get_state(self) -> dict | None:
         if not all(hasattr(env, "get_state") for env in self.envs):

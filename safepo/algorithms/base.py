@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -14,8 +13,8 @@ from torch import Tensor
 from safepo.algorithms.settings import OnPolicySettings
 from safepo.distributions import Distribution
 from safepo.errors import UserError
-from safepo.multiplier import AdamMultiplier, PIDMultiplier
-from safepo.networks import make_network
+from safepo.first_order import Fitter
+from safepo.networks import ALL, make_network
 from safepo.observations import ObsMap
 from safepo.parallel import ALONE, Group
 from safepo.rollout import Batch, make_batch
@@ -39,17 +38,20 @@ class Problem:
 S = TypeVar("S", bound=OnPolicySettings)
 
 
-class Algorithm(ABC, Generic[S]):
+class Algorithm(Generic[S]):
     """Networks plus an update rule.
 
-    A subclass implements `setup` (optimisers, multiplier) and `update`; the training loop collects the data,
-    estimates advantages, logs the returned metrics and saves `state_dict`. `settings` is the algorithm's frozen
-    dataclass. `parts` names attributes with a `state_dict` of their own.
+    A subclass implements `climb`, or `update` where one advantage is not all it needs, and extends `setup` by what it
+    holds besides the fitter; the training loop collects the data, estimates advantages, logs the returned metrics and
+    saves `state_dict`. `settings` is the algorithm's frozen dataclass. `parts` names attributes with a `state_dict` of
+    their own.
     """
 
     scalar: ClassVar[bool] = False
     """True for methods that can only hold one cost limit."""
-    parts: tuple[str, ...] = ()
+    rows: ClassVar[slice] = ALL
+    """Networks that are fitted by gradient descent: all, or the critics alone where the actor takes natural steps."""
+    parts: tuple[str, ...] = ("fitter",)
 
     def __init__(self, settings: S, problem: Problem, init_seed: int, shuffle_seed: int) -> None:
         self.settings, self.group = settings, problem.group
@@ -68,7 +70,8 @@ class Algorithm(ABC, Generic[S]):
         self.setup()
 
     def setup(self) -> None:
-        """Create what the update needs besides the networks, and name it in `parts`."""
+        """Create what the update needs besides the networks; all of it is named in `parts`."""
+        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, self.rows, self.group)
 
     def learn(
         self, data: dict[str, np.ndarray], episode_cost: NDArray[np.float64], episode_length: float, progress: float
@@ -80,9 +83,13 @@ class Algorithm(ABC, Generic[S]):
         batch, values = make_batch(data, self.settings, episode_cost, episode_length, progress, self.net.device)
         return {**self.update(batch), **values}
 
-    @abstractmethod
     def update(self, batch: Batch) -> dict[str, float]:
         """Improve the policy with one epoch of data; return metrics to log."""
+        return self.climb(batch, batch.reward_advantage)
+
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
+        """Improve the policy on `advantage (N,)` and fit the critics; return metrics to log."""
+        raise NotImplementedError
 
     def state_dict(self) -> dict:
         """Everything that changes during training, as tensors, arrays and primitives."""
@@ -94,17 +101,3 @@ class Algorithm(ABC, Generic[S]):
         self.shuffle_generator.set_state(state["shuffle"])
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
-
-
-def lagrangian_advantage(batch: Batch, multipliers: NDArray[np.float64]) -> Tensor:
-    """`(Ar - sum_j m_j Ac_j) / (1 + sum_j m_j)` `(N,)`, not normalised again."""
-    weights = torch.tensor(multipliers, dtype=batch.reward_advantage.dtype, device=batch.reward_advantage.device)
-    return (batch.reward_advantage - weights @ batch.cost_advantage) / (1 + float(multipliers.sum()))
-
-
-def multiplier_metrics(multiplier: AdamMultiplier | PIDMultiplier, names: tuple[str, ...]) -> dict[str, float]:
-    """`train/multiplier`, or with several limits `train/multiplier/<name>` for each."""
-    if len(names) == 1:
-        return {"train/multiplier": float(multiplier.values[0])}
-    shown = (name.removeprefix("cost_") for name in names)
-    return {f"train/multiplier/{name}": float(v) for name, v in zip(shown, multiplier.values, strict=True)}

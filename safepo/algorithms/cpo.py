@@ -31,7 +31,6 @@ from safepo.algorithms.base import Algorithm
 from safepo.algorithms.natural_pg import finish
 from safepo.algorithms.settings import LineSearchSettings
 from safepo.errors import UserError
-from safepo.first_order import Fitter
 from safepo.networks import CRITICS
 from safepo.rollout import Batch
 from safepo.trust_region import EPS, TrustRegion, solve_dual
@@ -57,31 +56,34 @@ class CPO(Algorithm[CPOSettings]):
     """Dual step and line search."""
 
     scalar = True
-    parts: tuple[str, ...] = ("fitter",)
-
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, CRITICS, self.group)
+    rows = CRITICS
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """Solve for the step, search along it, then fit the critics."""
+        """Find the step, search along it, then fit the critics."""
         cfg, region = self.settings, TrustRegion(self.settings, self.net, batch, self.group)
         costs = batch.cost_advantage[0]
         c = excess(cfg.cost_scale, cfg.gamma, batch, float(self.cost_limit[0]))
         g, b = region.gradient(batch.reward_advantage), region.gradient(costs)
-        x, p = region.solve(g), region.solve(b)
-        q, r, s = (x @ g).item(), (p @ g).item(), (p @ b).item()
-        dual = solve_dual(q, r, s, c, cfg.target_kl, (b @ b).item())
-        step = recovery(p, s, cfg.target_kl) if dual.case == 0 else (x - dual.nu * p) / (dual.lam + EPS)
+        step, keeps_reward, metrics = self.propose(g, region.solve(g), b, region.solve(b), c)
         trial, used = region.line_search(
             step,
-            lambda t: (dual.case <= 1 or t.reward >= 0) and t.cost <= max(-c, 0.0),
+            lambda t: (not keeps_reward or t.reward >= 0) and t.cost <= max(-c, 0.0),
             batch.reward_advantage,
             costs,
             cfg.line_search_steps,
             cfg.line_search_decay,
         )
-        metrics = {"train/case": dual.case, "train/nu": dual.nu, "train/excess": c, "train/line_search": used}
+        metrics = {**metrics, "train/excess": c, "train/line_search": used}
         return {**metrics, "train/gradient_norm": g.norm().item(), **finish(self.fitter, region, trial)}
+
+    def propose(self, g: Tensor, x: Tensor, b: Tensor, p: Tensor, c: float) -> tuple[Tensor, bool, dict[str, float]]:
+        """Return the step `(p,)`, whether its reward surrogate must not fall, and metrics, for `x = H^-1 g` and
+        `p = H^-1 b`."""
+        q, r, s = (x @ g).item(), (p @ g).item(), (p @ b).item()
+        delta = self.settings.target_kl
+        dual = solve_dual(q, r, s, c, delta, (b @ b).item())
+        step = recovery(p, s, delta) if dual.case == 0 else (x - dual.nu * p) / (dual.lam + EPS)
+        return step, dual.case > 1, {"train/case": dual.case, "train/nu": dual.nu}
 
 
 def recovery(direction: Tensor, s: float, delta: float) -> Tensor:

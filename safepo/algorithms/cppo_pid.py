@@ -13,33 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safepo.algorithms.base import lagrangian_advantage, multiplier_metrics
+from safepo.algorithms.lagrangian import Lagrangian
 from safepo.algorithms.ppo import PPO, PPOSettings
 from safepo.multiplier import PIDMultiplier, PIDSettings
-from safepo.rollout import Batch
 
 
 @dataclass(frozen=True)
 class CPPOPIDSettings(PIDSettings, PPOSettings):
     """Settings of CPPO-PID."""
 
-    def check(self) -> None:
-        super().check()
-        self.check_pid()
 
-
-class CPPOPID(PPO):
+class CPPOPID(Lagrangian[CPPOPIDSettings], PPO):  # type: ignore[misc]
     """Clipped surrogate on the advantage mixed by a PID controller."""
 
-    settings: CPPOPIDSettings
-    parts: tuple[str, ...] = ("fitter", "multiplier")
-
-    def setup(self) -> None:
-        super().setup()
-        self.multiplier = PIDMultiplier(self.settings, len(self.cost_names))
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Step the controller with the measured episode costs, then fit actor and critics."""
-        self.multiplier.update(batch.episode_cost, self.cost_limit)
-        metrics = self.fit(batch, lagrangian_advantage(batch, self.multiplier.values))
-        return {**metrics, **multiplier_metrics(self.multiplier, self.cost_names)}
+    controller = PIDMultiplier

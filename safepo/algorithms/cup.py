@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from safepo.algorithms.base import multiplier_metrics
+from safepo.algorithms.lagrangian import multiplier_metrics
 from safepo.algorithms.ppo import PPO, PPOSettings
 from safepo.first_order import Fitter, LossGradient, Sample
 from safepo.multiplier import AdamMultiplier, MultiplierSettings
@@ -33,10 +33,6 @@ class CUPSettings(MultiplierSettings, PPOSettings):
 
     multiplier_max: float = 2.0
     """Upper bound of the multiplier."""
-
-    def check(self) -> None:
-        super().check()
-        self.check_multiplier()
 
 
 class CUP(PPO):
@@ -53,7 +49,7 @@ class CUP(PPO):
     def update(self, batch: Batch) -> dict[str, float]:
         """Step the multipliers, improve the reward, then project."""
         self.multiplier.update(batch.episode_cost, self.cost_limit)
-        metrics = self.fit(batch, batch.reward_advantage)
+        metrics = self.climb(batch, batch.reward_advantage)
         half = self.net.policy(batch.obs)
         weights = torch.tensor(self.multiplier.values, dtype=batch.logp.dtype, device=batch.logp.device)
         charge = coefficient(self.settings.gamma, self.settings.cost_gae_lambda) * (weights @ batch.cost_advantage)

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from safepo.algorithms.base import Algorithm, lagrangian_advantage, multiplier_metrics
+from safepo.algorithms.lagrangian import Lagrangian
 from safepo.algorithms.settings import FirstOrderSettings
 from safepo.errors import UserError
-from safepo.first_order import Fitter, LossGradient, Sample, value_losses
-from safepo.multiplier import AdamMultiplier, MultiplierSettings
+from safepo.first_order import LossGradient, Sample, value_losses
+from safepo.multiplier import MultiplierSettings
 from safepo.rollout import Batch
 
 
@@ -39,32 +39,22 @@ class FOCOPSSettings(MultiplierSettings, FirstOrderSettings):
 
     def check(self) -> None:
         super().check()
-        self.check_multiplier()
         if not self.temperature > 0:
             raise UserError(f"temperature must be positive, got {self.temperature!r}")
 
 
-class FOCOPS(Algorithm[FOCOPSSettings]):
+class FOCOPS(Lagrangian[FOCOPSSettings]):
     """Projection of the optimal update of the policy onto the network."""
 
-    parts: tuple[str, ...] = ("fitter", "multiplier")
-
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, group=self.group)
-        self.multiplier = AdamMultiplier(self.settings, len(self.cost_names))
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Step the multipliers with the measured episode costs, then fit actor and critics."""
-        self.multiplier.update(batch.episode_cost, self.cost_limit)
-        advantage = lagrangian_advantage(batch, self.multiplier.values)
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
+        """Fit actor and critics to one epoch of data."""
         net, old = self.net, self.net.policy(batch.obs)
         metrics = self.fitter.run(batch, advantage, self.loss, reference=old)
         policy = net.policy(batch.obs)
         ratio, kl = (net.dist.logp(policy, batch.action) - batch.logp).exp(), net.dist.kl(policy, old)
         loss = focops_loss(ratio, kl, advantage, self.settings.target_kl, self.settings.temperature).item()
         spread = net.dist.spread(policy)
-        metrics = {"loss/policy": loss, **value_losses(net, batch), **metrics, "train/std": spread}
-        return {**metrics, **multiplier_metrics(self.multiplier, self.cost_names)}
+        return {"loss/policy": loss, **value_losses(net, batch), **metrics, "train/std": spread}
 
     def loss(self, sample: Sample) -> LossGradient:
         """Derivative of `focops_loss` by log-probability and KL."""

@@ -32,16 +32,9 @@ class NaturalPGSettings(TrustRegionSettings):
 class NaturalPG(Algorithm[NaturalPGSettings]):
     """Full natural step on the reward advantage."""
 
-    parts: tuple[str, ...] = ("fitter",)
+    rows = CRITICS
 
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, CRITICS, self.group)
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Take the step, then fit the critics."""
-        return self.move(batch, batch.reward_advantage)
-
-    def move(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
         """Take the full step for `advantage (N,)`, then fit the critics."""
         region = TrustRegion(self.settings, self.net, batch, self.group)
         step, metrics = natural_step(region, advantage)

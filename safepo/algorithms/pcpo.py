@@ -24,13 +24,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from safepo.algorithms.base import Algorithm
-from safepo.algorithms.cpo import CPOSettings, excess
-from safepo.algorithms.natural_pg import finish
-from safepo.first_order import Fitter
-from safepo.networks import CRITICS
-from safepo.rollout import Batch
-from safepo.trust_region import EPS, TrustRegion
+from safepo.algorithms.cpo import CPO, CPOSettings
+from safepo.trust_region import EPS
 
 
 @dataclass(frozen=True)
@@ -41,32 +36,13 @@ class PCPOSettings(CPOSettings):
     """Most trials of the line search."""
 
 
-class PCPO(Algorithm[PCPOSettings]):
+class PCPO(CPO):
     """Reward step and projection."""
 
-    scalar = True
-    parts: tuple[str, ...] = ("fitter",)
-
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, CRITICS, self.group)
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Take the projected step, search along it, then fit the critics."""
-        cfg, region = self.settings, TrustRegion(self.settings, self.net, batch, self.group)
-        costs = batch.cost_advantage[0]
-        c = excess(cfg.cost_scale, cfg.gamma, batch, float(self.cost_limit[0]))
-        g, b = region.gradient(batch.reward_advantage), region.gradient(costs)
-        step, nu = projected_step(g, region.solve(g), b, region.solve(b), c, cfg.target_kl)
-        trial, used = region.line_search(
-            step,
-            lambda t: t.cost <= max(-c, 0.0),
-            batch.reward_advantage,
-            costs,
-            cfg.line_search_steps,
-            cfg.line_search_decay,
-        )
-        metrics = {"train/nu": nu, "train/excess": c, "train/line_search": used}
-        return {**metrics, "train/gradient_norm": g.norm().item(), **finish(self.fitter, region, trial)}
+    def propose(self, g: Tensor, x: Tensor, b: Tensor, p: Tensor, c: float) -> tuple[Tensor, bool, dict[str, float]]:
+        """Return the projected step, which may lower the reward."""
+        step, nu = projected_step(g, x, b, p, c, self.settings.target_kl)
+        return step, False, {"train/nu": nu}
 
 
 def projected_step(g: Tensor, x: Tensor, b: Tensor, p: Tensor, c: float, delta: float) -> tuple[Tensor, float]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from safepo.algorithms.base import Algorithm
 from safepo.algorithms.settings import FirstOrderSettings
-from safepo.first_order import Fitter, LossGradient, Sample, value_losses
+from safepo.first_order import LossGradient, Sample, value_losses
 from safepo.rollout import Batch
 
 
@@ -27,17 +29,12 @@ class PGSettings(FirstOrderSettings):
 class PG(Algorithm[PGSettings]):
     """Importance-weighted policy gradient on the reward advantage."""
 
-    parts: tuple[str, ...] = ("fitter",)
-
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, group=self.group)
-
-    def update(self, batch: Batch) -> dict[str, float]:
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
         """Fit actor and critics to one epoch of data."""
-        metrics = self.fitter.run(batch, batch.reward_advantage, policy_gradient)
+        metrics = self.fitter.run(batch, advantage, policy_gradient)
         policy = self.net.policy(batch.obs)
         ratio = (self.net.dist.logp(policy, batch.action) - batch.logp).exp()
-        surrogate = -(ratio * batch.reward_advantage).mean().item()
+        surrogate = -(ratio * advantage).mean().item()
         spread = self.net.dist.spread(policy)
         return {"loss/policy": surrogate, **value_losses(self.net, batch), **metrics, "train/std": spread}
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from safepo.algorithms.base import Algorithm
 from safepo.algorithms.settings import FirstOrderSettings
 from safepo.errors import UserError
-from safepo.first_order import Fitter, LossGradient, Sample, value_losses
+from safepo.first_order import LossGradient, Sample, value_losses
 from safepo.rollout import Batch
 
 
@@ -38,16 +38,7 @@ class PPOSettings(FirstOrderSettings):
 class PPO(Algorithm[PPOSettings]):
     """Clipped surrogate on the reward advantage."""
 
-    parts: tuple[str, ...] = ("fitter",)
-
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, group=self.group)
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Fit actor and critics to one epoch of data."""
-        return self.fit(batch, batch.reward_advantage)
-
-    def fit(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
         """Run the passes on `advantage` `(N,)`; `loss/policy` is the surrogate on all data after the last pass."""
         metrics = self.fitter.run(batch, advantage, self.loss)
         policy = self.net.policy(batch.obs)

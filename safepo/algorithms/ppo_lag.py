@@ -13,33 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safepo.algorithms.base import lagrangian_advantage, multiplier_metrics
+from safepo.algorithms.lagrangian import Lagrangian
 from safepo.algorithms.ppo import PPO, PPOSettings
-from safepo.multiplier import AdamMultiplier, MultiplierSettings
-from safepo.rollout import Batch
+from safepo.multiplier import MultiplierSettings
 
 
 @dataclass(frozen=True)
 class PPOLagSettings(MultiplierSettings, PPOSettings):
     """Settings of PPO-Lag."""
 
-    def check(self) -> None:
-        super().check()
-        self.check_multiplier()
 
-
-class PPOLag(PPO):
+class PPOLag(Lagrangian[PPOLagSettings], PPO):  # type: ignore[misc]
     """Clipped surrogate on the Lagrangian advantage."""
-
-    settings: PPOLagSettings
-    parts: tuple[str, ...] = ("fitter", "multiplier")
-
-    def setup(self) -> None:
-        super().setup()
-        self.multiplier = AdamMultiplier(self.settings, len(self.cost_names))
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Step the multipliers with the measured episode costs, then fit actor and critics."""
-        self.multiplier.update(batch.episode_cost, self.cost_limit)
-        metrics = self.fit(batch, lagrangian_advantage(batch, self.multiplier.values))
-        return {**metrics, **multiplier_metrics(self.multiplier, self.cost_names)}

@@ -12,33 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safepo.algorithms.base import lagrangian_advantage, multiplier_metrics
+from safepo.algorithms.lagrangian import Lagrangian
 from safepo.algorithms.natural_pg import NaturalPG, NaturalPGSettings
-from safepo.multiplier import AdamMultiplier, MultiplierSettings
-from safepo.rollout import Batch
+from safepo.multiplier import MultiplierSettings
 
 
 @dataclass(frozen=True)
 class RCPOSettings(MultiplierSettings, NaturalPGSettings):
     """Settings of RCPO."""
 
-    def check(self) -> None:
-        super().check()
-        self.check_multiplier()
 
-
-class RCPO(NaturalPG):
+class RCPO(Lagrangian[RCPOSettings], NaturalPG):  # type: ignore[misc]
     """Full natural step on the Lagrangian advantage."""
-
-    settings: RCPOSettings
-    parts: tuple[str, ...] = ("fitter", "multiplier")
-
-    def setup(self) -> None:
-        super().setup()
-        self.multiplier = AdamMultiplier(self.settings, len(self.cost_names))
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Step the multipliers with the measured episode costs, then the policy."""
-        self.multiplier.update(batch.episode_cost, self.cost_limit)
-        metrics = self.move(batch, lagrangian_advantage(batch, self.multiplier.values))
-        return {**metrics, **multiplier_metrics(self.multiplier, self.cost_names)}

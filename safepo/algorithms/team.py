@@ -302,12 +302,10 @@ class Team(Generic[S]):
             metrics[i] = self.members[i].update(weighed)
             if self.sequential:
                 factor = factor * (net.dist.logp(net.policy(batch.obs), batch.action) - batch.logp).exp()
-        own = {
-            f"{key}/{name}": found[key]
-            for name, found in zip(self.agents, metrics, strict=False)
-            for key in ("train/multiplier",)
-            if key in found and len(batches) > 1
-        }
+        own: dict[str, float] = {}
+        if len(batches) > 1 and "train/multiplier" in metrics[0]:
+            named = zip(self.agents, metrics, strict=True)
+            own = {f"train/multiplier/{name}": found["train/multiplier"] for name, found in named}
         return {**_mean(metrics), **own}
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from safepo.algorithms.base import Algorithm
 from safepo.algorithms.natural_pg import finish, natural_step
 from safepo.algorithms.settings import LineSearchSettings
-from safepo.first_order import Fitter
 from safepo.networks import CRITICS
 from safepo.rollout import Batch
 from safepo.trust_region import TrustRegion
@@ -30,16 +29,9 @@ class TRPOSettings(LineSearchSettings):
 class TRPO(Algorithm[TRPOSettings]):
     """Line-searched natural step on the reward advantage."""
 
-    parts: tuple[str, ...] = ("fitter",)
+    rows = CRITICS
 
-    def setup(self) -> None:
-        self.fitter = Fitter(self.settings, self.net, self.shuffle_generator, CRITICS, self.group)
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Take the step, then fit the critics."""
-        return self.move(batch, batch.reward_advantage)
-
-    def move(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
+    def climb(self, batch: Batch, advantage: Tensor) -> dict[str, float]:
         """Take the line-searched step for `advantage (N,)`, then fit the critics."""
         cfg, region = self.settings, TrustRegion(self.settings, self.net, batch, self.group)
         step, metrics = natural_step(region, advantage)

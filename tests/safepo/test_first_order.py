@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from safepo.algorithms.base import Algorithm, lagrangian_advantage
+from safepo.algorithms.base import Algorithm
 from safepo.algorithms.cup import coefficient, projection
 from safepo.algorithms.focops import FOCOPS, focops_loss
+from safepo.algorithms.lagrangian import lagrangian_advantage
 from safepo.algorithms.ppo import clipped_loss
 from safepo.distributions import Categorical, Distribution, Gaussian
 from safepo.first_order import Sample
