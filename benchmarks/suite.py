@@ -4,7 +4,7 @@
 
     [[matrix]]
     env_ids = ["SafetyPointGoal1-v0", "SafetyCarGoal1-v0"]
-    algorithms = ["ppo_lag", "trpo_lag", "cpo"]     # or "all"
+    algorithms = ["ppo_lag", "trpo_lag", "cpo"]     # or "all", for several agents "teams"
     seeds = [0, 1, 2]
     total_steps = [300_000, 1_000_000]              # one or several budgets; left out: safepo's default
     cost_limits = [10, 25]                          # left out: safepo's default
@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safepo.algorithms import ALGORITHMS, algorithm_info
+from safepo.algorithms import ALGORITHMS, ALL_ALGORITHMS, TEAM_ALGORITHMS, algorithm_info
 from safepo.config import Config, RunConfig, make_config
 from safepo.errors import UserError, did_you_mean
 
 FOLDER = Path(__file__).parent / "suites"
 AXES = ("env_ids", "algorithms", "seeds", "total_steps", "cost_limits")
+WORDS = {"all": list(ALGORITHMS), "teams": list(TEAM_ALGORITHMS)}
+"""What a word in place of a list of algorithms stands for."""
 NOT_SETTINGS = ("env_id", "seed", "cost_limit", "log_dir", "wandb")
 
 
@@ -92,8 +94,7 @@ def _expand(matrix: dict[str, Any]) -> Iterator[Config]:
 
     matrix = dict(matrix)
     env_ids, algorithms, seeds = (_listed(matrix, key) for key in AXES[:3])
-    if algorithms == ["all"]:
-        algorithms = list(ALGORITHMS)
+    algorithms = WORDS[algorithms[0]] if algorithms[0] in WORDS else algorithms
     axes = {
         key: _listed(matrix, name)
         for name, key in (("total_steps", "total_steps"), ("cost_limits", "cost_limit"))
@@ -103,7 +104,7 @@ def _expand(matrix: dict[str, Any]) -> Iterator[Config]:
         check_id(env_id)
     fields = {name: _fields(name) for name in algorithms}
     preset, tuned = matrix.pop("preset", None), matrix.pop("tuned", True)
-    own = {name: matrix.pop(name) for name in list(matrix) if name in ALGORITHMS}
+    own = {name: matrix.pop(name) for name in list(matrix) if name in ALL_ALGORITHMS}
     for name in matrix:
         if name not in set().union(*fields.values()):
             known = {*AXES, "preset", "tuned", *set().union(*fields.values())}.difference(NOT_SETTINGS)

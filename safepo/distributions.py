@@ -76,6 +76,10 @@ class Distribution(ABC):
     def entropy(self, params: Params) -> Tensor:
         """Return entropies `(b,)`."""
 
+    @abstractmethod
+    def entropy_backward(self, params: Params, grad: Tensor) -> Params:
+        """Return the gradient of `sum(grad * entropy)` for `grad (b,)`."""
+
     def spread(self, params: Params) -> float:
         """Return one number for the log: how random actions are."""
         return float(self.entropy(params).mean())
@@ -124,6 +128,9 @@ class Gaussian(Distribution):
     def entropy(self, params: Params) -> Tensor:
         each = params.free.sum() + 0.5 * self.nact * (1 + LOG_2PI)
         return each.expand(len(params.out))
+
+    def entropy_backward(self, params: Params, grad: Tensor) -> Params:
+        return Params(torch.zeros_like(params.out), grad.sum().expand(self.nfree))
 
     def spread(self, params: Params) -> float:
         """Mean standard deviation."""
@@ -189,3 +196,11 @@ class Categorical(Distribution):
 
     def entropy(self, params: Params) -> Tensor:
         return -torch.stack([(log.exp() * log).sum(1) for log in self._logs(params.out)]).sum(0)
+
+    def entropy_backward(self, params: Params, grad: Tensor) -> Params:
+        """d H / d logit = -p (log p + H), for each variable by itself."""
+        parts = []
+        for log in self._logs(params.out):
+            prob = log.exp()
+            parts.append(prob * ((prob * log).sum(1, keepdim=True) - log) * grad.unsqueeze(1))
+        return Params(torch.cat(parts, 1), params.free)

@@ -42,6 +42,8 @@ class LossGradient:
     """(b,) by each sample's log-probability"""
     kl: Tensor | None = None
     """(b,) by each sample's KL(new || reference)"""
+    entropy: Tensor | None = None
+    """(b,) by each sample's entropy"""
 
 
 PolicyLoss = Callable[[Sample], LossGradient]
@@ -197,6 +199,9 @@ class Fitter:
         if gradient.kl is not None:
             assert near is not None
             more = dist.kl_backward(params, near, gradient.kl)
+            on_policy = Params(on_policy.out + more.out, on_policy.free + more.free)
+        if gradient.entropy is not None:
+            more = dist.entropy_backward(params, gradient.entropy)
             on_policy = Params(on_policy.out + more.out, on_policy.free + more.free)
         grad_out = torch.zeros_like(out)
         grad_out[ACTOR] = on_policy.out

@@ -20,15 +20,15 @@ class ObsNormalizer:
     truncated episodes and all evaluation data are normalised with the statistics frozen.
     """
 
-    def __init__(self, nobs: int, images: NDArray[np.bool_] | None = None) -> None:
-        """`images (nobs,)` says which entries are pixels; None: none."""
+    def __init__(self, nobs: int, images: NDArray[np.bool_] | None = None, learns: bool = True) -> None:
+        """`images (nobs,)` says which entries are pixels; None: none. Without `learns` the statistics never move."""
         self.mean = np.zeros(nobs)
         self.var = np.ones(nobs)
         self.count = 1e-4
-        self._learned: Any = slice(None)
+        self._learned: Any = slice(None) if learns else slice(0)
         if images is not None and images.any():
             self.var[images] = 255.0**2
-            self._learned = np.flatnonzero(~images)
+            self._learned = np.flatnonzero(~images & learns)
 
     def update(self, obs: NDArray[np.floating]) -> None:
         """Merge the mean and (population) variance of a batch `(n, o)`."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safepo.algorithms.mappo import MAPPOSettings
-from safepo.algorithms.ppo import PPO
+from safepo.algorithms.mappo import Explorer, MAPPOSettings
 from safepo.algorithms.team import Team
 
 
@@ -24,4 +23,4 @@ class HAPPOSettings(MAPPOSettings):
 class HAPPO(Team[HAPPOSettings]):
     """Sequential clipped surrogates."""
 
-    member = PPO
+    member = Explorer

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safepo.algorithms.mappo import MAPPOSettings
+from safepo.algorithms.mappo import Explorer, MAPPOSettings
 from safepo.algorithms.ppo_lag import PPOLag, PPOLagSettings
 from safepo.algorithms.team import Team
 
@@ -24,7 +24,11 @@ class MAPPOLagSettings(MAPPOSettings, PPOLagSettings):
     """Settings of MAPPO-Lag."""
 
 
+class ExplorerLag(Explorer, PPOLag):  # type: ignore[misc]
+    """PPO-Lag with an entropy bonus."""
+
+
 class MAPPOLag(Team[MAPPOLagSettings]):
     """Sequential clipped surrogates on the Lagrangian advantages."""
 
-    member = PPOLag
+    member = ExplorerLag

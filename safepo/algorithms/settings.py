@@ -43,6 +43,11 @@ class OnPolicySettings:
     """Clip the gradient of each network that is fitted by itself, or of all of them together as SafePO does, where a
     critic's large gradient shrinks the others' steps."""
 
+    @property
+    def running_statistics(self) -> bool:
+        """Whether running statistics normalise the observations."""
+        return True
+
     def check(self) -> None:
         """Refuse values that cannot work."""
         _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm", "encoder_size", "frames")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from safepo.rollout import Batch, make_batch
 DECAY = 0.99999
 """Of the moving averages of value targets, per epoch."""
 SMALLEST_VARIANCE = 1e-2
+POLICY_INPUTS = ("own", "state", "safepo")
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,21 @@ class TeamSettings(OnPolicySettings):
 
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden tanh layers of actors and critics."""
-    full_state: bool = False
-    """The policies, too, see the state of the whole team, as in SafePO, instead of what each agent senses."""
+    policy_input: Literal["own", "state", "safepo"] = "own"
+    """What policies see: own (what each agent senses), state (that of the whole team) or safepo (SafePO's input: the
+    state and a one-hot code of the agent, standardised by the vector's own mean and spread, as is the critics' state;
+    no running statistics)."""
     share_parameters: bool = False
     """One policy and one set of critics for all agents, who are told apart by a one-hot code in the observation."""
+
+    @property
+    def running_statistics(self) -> bool:
+        return self.policy_input != "safepo"
+
+    def check(self) -> None:
+        super().check()
+        if self.policy_input not in POLICY_INPUTS:
+            raise UserError(f"policy_input must be {', '.join(POLICY_INPUTS)}, got {self.policy_input!r}")
 
 
 @dataclass(frozen=True)
@@ -68,19 +80,22 @@ class Views:
     The actor's part comes first, then the state. Two further columns, 0 and 1, make the one-hot code.
     """
 
-    def __init__(self, obs: ObsMap, full_state: bool, coded: bool) -> None:
+    def __init__(self, obs: ObsMap, settings: TeamSettings) -> None:
         *parts, state = obs.parts
         starts = np.cumsum([0, *(part.size for part in obs.parts)])
-        at_state = int(starts[-2])
-        if full_state:
+        at_state, whole = int(starts[-2]), settings.policy_input != "own"
+        self.standardized = settings.policy_input == "safepo"
+        coded = settings.share_parameters or self.standardized
+        if whole:
             parts = [Part("", state.shape) for _ in parts]
         code = (Part("code", (len(parts),)),) if coded else ()
         self.own = [ObsMap((Part("", part.shape, part.image), *code), obs.frames) for part in parts]
         self.nstate = state.size
         last = (obs.frames - 1) * obs.frame_size
-        self.columns = []
+        self.columns: list[Tensor] = []
+        self._on: dict[torch.device, list[Tensor]] = {}
         for i, part in enumerate(parts):
-            first = at_state if full_state else int(starts[i])
+            first = at_state if whole else int(starts[i])
             onehot = [obs.size + int(j == i) for j in range(len(parts))] if coded else []
             own = [
                 column
@@ -96,7 +111,20 @@ class Views:
     def of(self, i: int, rows: Tensor) -> Tensor:
         """Return what agent i's networks see of joint observations `(b, o)`."""
         constants = rows.new_tensor([0.0, 1.0]).expand(len(rows), 2)
-        return torch.cat([rows, constants], dim=1)[:, self.columns[i].to(rows.device)]
+        if rows.device not in self._on:
+            self._on[rows.device] = [columns.to(rows.device) for columns in self.columns]
+        seen = torch.cat([rows, constants], dim=1)[:, self._on[rows.device][i]]
+        if not self.standardized:
+            return seen
+        own, state = seen.split([self.own[i].size, self.nstate], dim=1)
+        frames = own.reshape(len(rows), self.own[i].frames, self.own[i].frame_size)
+        return torch.cat([_standardize(frames).flatten(1), _standardize(state)], dim=1)
+
+
+def _standardize(vectors: Tensor) -> Tensor:
+    """Each vector `(..., o)` minus its mean, divided by its spread."""
+    spread, mean = torch.std_mean(vectors, dim=-1, keepdim=True, correction=0)
+    return (vectors - mean) / (spread + 1e-8)
 
 
 class ValueNormalizer:
@@ -191,7 +219,7 @@ class TeamNet:
         cls, obs: ObsMap, dists: tuple[Distribution, ...], dist: Distribution, settings: Any, device: str
     ) -> TeamNet:
         """Networks without their training, for a policy."""
-        views = Views(obs, settings.full_state, settings.share_parameters)
+        views = Views(obs, settings)
         nets = [
             make_network(own, each, settings, device, torch.Generator(), nstate=views.nstate)
             for own, each in zip(views.own, dists, strict=True)
@@ -214,7 +242,7 @@ class Team(Generic[S]):
         dists = problem.team.dists
         if settings.share_parameters:
             self._check_sharing(problem)
-        views = Views(problem.obs, settings.full_state, settings.share_parameters)
+        views = Views(problem.obs, settings)
         limits = list(problem.cost_limits.values())
         seeds = np.random.SeedSequence([init_seed, shuffle_seed]).generate_state(2 * len(dists) + 1) >> 1
         self.members: list[Algorithm[Any]] = []

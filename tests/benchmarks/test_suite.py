@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suite import load_suite, run_id, suite_names
-from safepo.algorithms import ALGORITHMS
+from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS
 from safepo.config import make_config
 from safepo.errors import UserError
 from tests.benchmarks.helpers import SMALL, TOY, write_suite
@@ -25,6 +25,14 @@ def test_results_suite_is_the_matrix_of_the_results_tables() -> None:
     assert len(jobs) == 12 * (3 * 3 + 2)
     assert {job.algorithm for job in jobs} == set(ALGORITHMS)
     assert {(job.run.total_steps, job.run.cost_limit, job.run.eval_episodes) for job in jobs} == {(300_000, 25.0, 20)}
+
+
+def test_multi_agent_suite_trains_teams_and_one_agent_on_the_same_robots() -> None:
+    jobs = load_suite("multi_agent").jobs
+    teams = [job for job in jobs if job.algorithm in TEAM_ALGORITHMS]
+    assert len(teams) == 4 * 3 * 2 and {job.algorithm for job in teams} == set(TEAM_ALGORITHMS)
+    assert {job.algorithm for job in jobs if job not in teams} == {"ppo_lag"} and len(jobs) == len(teams) + 3 * 2
+    assert len({(job.run.total_steps, job.run.steps_per_epoch, job.run.cost_limit) for job in jobs}) == 1
 
 
 def test_safepo_suite_has_the_launchers_settings() -> None:
@@ -76,7 +84,7 @@ def test_wrong_suites(tmp_path: Path, changes: dict, message: str) -> None:
 
 
 def test_wrong_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'quick'.*known: navigation, quick"):
+    with pytest.raises(UserError, match=r"did you mean 'quick'.*known: multi_agent, navigation, quick"):
         load_suite("quik")
     with pytest.raises(UserError, match="No such file"):
         load_suite(tmp_path / "no.toml")

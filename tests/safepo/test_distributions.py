@@ -72,6 +72,8 @@ def test_gradients_equal_autograd(dist: Distribution) -> None:
     assert_close(
         dist.kl_backward(first, second, weight), gradients((weight * torch_kl(dist, moving, second)).sum(), moving)
     )
+    moving = leaves(first)
+    assert_close(dist.entropy_backward(first, weight), gradients((weight * torch_entropy(dist, moving)).sum(), moving))
 
 
 @ALL

@@ -22,6 +22,7 @@ import torch
 import safepo
 from safepo import cli
 from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS
+from safepo.algorithms.mappo import MAPPOSettings
 from safepo.algorithms.team import Team, ValueNormalizer, Views
 from safepo.config import make_config
 from safepo.errors import UserError
@@ -82,14 +83,14 @@ ROW = torch.arange(12.0)[None]  # a 0 | b 1 2 | state 3 4 5, then the same of th
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("policy_input", "expected"),
     [
-        ((False, False), ([0, 6, 9, 10, 11], [1, 2, 7, 8, 9, 10, 11])),
-        ((True, False), ([3, 4, 5, 9, 10, 11, 9, 10, 11], [3, 4, 5, 9, 10, 11, 9, 10, 11])),
+        ("own", ([0, 6, 9, 10, 11], [1, 2, 7, 8, 9, 10, 11])),
+        ("state", ([3, 4, 5, 9, 10, 11, 9, 10, 11], [3, 4, 5, 9, 10, 11, 9, 10, 11])),
     ],
 )
-def test_views(options: tuple[bool, bool], expected: tuple[list[float], list[float]]) -> None:
-    views = Views(OBS, *options)
+def test_views(policy_input: Any, expected: tuple[list[float], list[float]]) -> None:
+    views = Views(OBS, MAPPOSettings(policy_input=policy_input))
     assert views.nstate == 3
     for i, row in enumerate(expected):
         assert views.of(i, ROW).tolist() == [row]
@@ -98,10 +99,43 @@ def test_views(options: tuple[bool, bool], expected: tuple[list[float], list[flo
 
 def test_shared_views_carry_a_code() -> None:
     obs = ObsMap((Part("a", (2,)), Part("b", (2,)), Part("state", (1,))))
-    views = Views(obs, False, True)
+    views = Views(obs, MAPPOSettings(share_parameters=True))
     row = torch.tensor([[5.0, 6.0, 7.0, 8.0, 9.0]])
     assert views.of(0, row).tolist() == [[5, 6, 1, 0, 9]]
     assert views.of(1, row).tolist() == [[7, 8, 0, 1, 9]]
+
+
+def test_safepo_views_are_the_state_and_a_code_standardized_by_themselves() -> None:
+    views = Views(OBS, MAPPOSettings(policy_input="safepo"))
+    rows = torch.cat([ROW, ROW**2])
+    for i, code in enumerate(([1, 0], [0, 1])):
+        for row, seen in zip(rows.tolist(), views.of(i, rows).tolist(), strict=True):
+            states = [[*row[3:6], *code], [*row[9:12], *code], row[9:12]]
+            expected = [(np.array(x) - np.mean(x)) / np.std(x) for x in states]
+            np.testing.assert_allclose(seen, np.concatenate(expected), rtol=1e-5, atol=1e-6)
+        assert views.own[i].size + views.nstate == len(seen)
+
+
+def test_safepo_input_comes_without_running_statistics() -> None:
+    trainer = trained_team("happo", policy_input="safepo")
+    assert (trainer.collector.normalizer.mean == 0).all() and (trainer.collector.normalizer.var == 1).all()
+    np.testing.assert_array_equal(
+        trainer.collector.obs[:, 0], trainer.collector.obs[:, 4]
+    )  # the load's worth, as it is
+    assert set(trainer.collector.obs[:, 0]) == {2.0, 4.0}
+    trainer.close()
+
+
+@pytest.mark.parametrize("name", ["mappo", "happo", "mappo_lag"])
+def test_an_entropy_bonus_widens_the_policies(name: str) -> None:
+    plain, paid = (trained_team(name, 2, entropy_coef=weight, target_kl=1.0) for weight in (0.0, 10.0))
+    steps = 2 * 2  # passes of one minibatch, each moves Adam by about actor_lr
+    for before, after in zip(plain.algorithm.net.nets, paid.algorithm.net.nets, strict=True):
+        assert after.free.item() > max(before.free.item(), 0.5 * steps * 5e-4)
+    with pytest.raises(UserError, match="entropy_coef must not be negative, got -1"):
+        make_config(name, entropy_coef=-1.0)
+    plain.close()
+    paid.close()
 
 
 def test_actor_and_critics_see_their_own_part() -> None:
@@ -270,7 +304,10 @@ def test_train_resume_evaluate(name: str, small: Small, tmp_path: Path, capsys: 
 
 
 @EACH
-@pytest.mark.parametrize("settings", [{"full_state": True}, {"encoder": "gru", "frames": 3, "encoder_size": 4}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"policy_input": "state"}, {"policy_input": "safepo"}, {"encoder": "gru", "frames": 3, "encoder_size": 4}],
+)
 def test_agents_of_different_sizes(name: str, settings: dict[str, Any], small: Small) -> None:
     run = small(name, env_id=UNEVEN, hidden=(8,), total_steps=400, **settings)
     policy = safepo.load(run)
