@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym.objects import ObjectSpec
+from safety_gym.scenery import SCENERY, Scenery
 from safety_gym.world import Array, World
 
 
@@ -108,3 +109,15 @@ def cost_terms(objects: Sequence[ObjectSpec]) -> tuple[tuple[CostTerm, ObjectSpe
         for term in COST_TERMS.get(spec.kind, ())
         if term.applies(spec) and (spec.num or term.key == "cost_out_of_boundary")
     )
+
+
+def scenery_terms(name: str | None, weight: float | None) -> tuple[tuple[CostTerm, Scenery], ...]:
+    """Return what contact points with the surroundings `name` are charged, `weight` each; None: nothing."""
+    if name is None or weight is None:
+        return ()
+
+    def value(world: World, _: Any) -> Array:
+        return weight * world.scenery_contacts()
+
+    term = CostTerm("cost_static_geoms_contact", "contact points with the surroundings", value, contact=True)
+    return ((term, SCENERY[name]),)

@@ -19,9 +19,12 @@ import enum
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
+
+from safety_gym.errors import unknown
+from safety_gym.looks import LOOKS, Geom, Look
 
 Count = int
 """A whole number that may be 0."""
@@ -105,14 +108,6 @@ class Mobility(enum.Enum):
     MARK = enum.auto()
 
 
-class Geom(NamedTuple):
-    """A primitive of an object in its body frame; `size` as in MJCF (half-lengths, radius first)."""
-
-    type: str
-    size: tuple[float, float, float]
-    pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class ObjectSpec:
     """Options every kind shares; subclasses add theirs and fix the class variables."""
@@ -125,6 +120,8 @@ class ObjectSpec:
     is_lidar_observed: bool = True
     is_comp_observed: bool = False
     alpha: float = 1.0
+    is_meshed: bool = False
+    mesh_name: str = ""
 
     kind: ClassVar[str]
     singular: ClassVar[str]
@@ -135,8 +132,26 @@ class ObjectSpec:
     """True for kinds of which a scene has at most one; their layout entry is a point, not a list."""
 
     @property
+    def look(self) -> Look | None:
+        """The mesh it is drawn as; None: its geoms."""
+        return LOOKS[self.mesh_name] if self.is_meshed else None
+
+    @property
     def z(self) -> float:
         """Height of the body frame at its placement."""
+        look = self.look
+        return self._z if look is None or look.z is None else look.z
+
+    def geoms(self) -> tuple[Geom, ...]:
+        """Return its shape in the body frame."""
+        look = self.look
+        return self._geoms() if look is None or look.geoms is None else look.geoms
+
+    @property
+    def _z(self) -> float:
+        raise NotImplementedError
+
+    def _geoms(self) -> tuple[Geom, ...]:
         raise NotImplementedError
 
     @property
@@ -148,9 +163,6 @@ class ObjectSpec:
     def density(self) -> float:
         """Density of the geoms; only matters for bodies that move."""
         return 1.0
-
-    def geoms(self) -> tuple[Geom, ...]:
-        raise NotImplementedError
 
     def names(self) -> tuple[str, ...]:
         """Return the instance names: the singular for unique kinds, else singular + index."""
@@ -170,6 +182,8 @@ class ObjectSpec:
                 raise ValueError(f"{self.kind}.{name}={getattr(self, name)!r}: expected a length > 0 in metres")
         if len(self.locations) > self.num:
             raise ValueError(f"{self.kind}.locations: {len(self.locations)} points for {self.num} objects")
+        if self.is_meshed and self.mesh_name not in LOOKS:
+            raise unknown(f"{self.kind}.mesh_name", self.mesh_name, LOOKS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +193,7 @@ class Goal(ObjectSpec):
     alpha: float = 0.25
     reward_goal: float = 1.0
     reward_distance: float = 1.0
+    mesh_name: str = "goal"
 
     kind = "goal"
     singular = "goal"
@@ -188,10 +203,10 @@ class Goal(ObjectSpec):
     unique = True
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size / 2 + 0.01
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("cylinder", (self.size, self.size / 2, 0.0)),)
 
 
@@ -202,6 +217,7 @@ class Hazards(ObjectSpec):
     alpha: float = 0.25
     cost: float = 1.0
     is_constrained: bool = True
+    mesh_name: str = "hazard"
 
     kind = "hazards"
     singular = "hazard"
@@ -210,10 +226,10 @@ class Hazards(ObjectSpec):
     rgb = (0.0, 0.0, 1.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return 0.02
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("cylinder", (self.size, 0.01, 0.0)),)
 
 
@@ -227,6 +243,7 @@ class Vases(ObjectSpec):
     velocity_cost: float = 1.0
     velocity_threshold: float = 1e-4
     is_constrained: bool = True
+    mesh_name: str = "vase"
 
     kind = "vases"
     singular = "vase"
@@ -235,7 +252,7 @@ class Vases(ObjectSpec):
     rgb = (0.0, 1.0, 1.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size - self.sink
 
     @property
@@ -246,7 +263,7 @@ class Vases(ObjectSpec):
     def density(self) -> float:
         return self.vase_density
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("box", (self.size, self.size, self.size)),)
 
 
@@ -257,6 +274,7 @@ class Pillars(ObjectSpec):
     keepout: float = 0.3
     cost: float = 1.0
     is_constrained: bool = True
+    mesh_name: str = "pillar"
 
     kind = "pillars"
     singular = "pillar"
@@ -265,14 +283,14 @@ class Pillars(ObjectSpec):
     rgb = (0.5, 0.5, 1.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.height
 
     @property
     def footprint(self) -> float:
         return self.size
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("cylinder", (self.size, self.height, 0.0)),)
 
 
@@ -287,6 +305,7 @@ class Buttons(ObjectSpec):
     start_delay: Count | None = None
     """Steps without cost and lidar after a reset; None: `resampling_delay`. Release 1.0.0 of the reference: 0."""
     is_constrained: bool = True
+    mesh_name: str = "button"
 
     kind = "buttons"
     singular = "button"
@@ -295,14 +314,14 @@ class Buttons(ObjectSpec):
     rgb = (1.0, 0.5, 0.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size
 
     @property
     def footprint(self) -> float:
         return self.size
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("sphere", (self.size, 0.0, 0.0)),)
 
 
@@ -314,6 +333,7 @@ class Gremlins(ObjectSpec):
     gremlin_density: float = 0.001
     contact_cost: float = 1.0
     is_constrained: bool = True
+    mesh_name: str = "gremlin"
 
     kind = "gremlins"
     singular = "gremlin"
@@ -322,7 +342,7 @@ class Gremlins(ObjectSpec):
     rgb = (0.5, 0.0, 1.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size
 
     @property
@@ -333,7 +353,7 @@ class Gremlins(ObjectSpec):
     def density(self) -> float:
         return self.gremlin_density
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("box", (self.size, self.size, self.size)),)
 
 
@@ -346,6 +366,7 @@ class PushBox(ObjectSpec):
     alpha: float = 0.25
     reward_box_dist: float = 1.0
     reward_box_goal: float = 1.0
+    mesh_name: str = "push_box"
 
     kind = "push_box"
     singular = "push_box"
@@ -355,7 +376,7 @@ class PushBox(ObjectSpec):
     unique = True
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size
 
     @property
@@ -366,7 +387,7 @@ class PushBox(ObjectSpec):
     def density(self) -> float:
         return self.box_density
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         """Return a cube with four corner columns: a cross-shaped outline in which the robot can catch it."""
         s = self.size
         columns = tuple(Geom("box", (s / 2, s / 2, s), (x, y, 0.0)) for x, y in ((s, s), (-s, s), (s, -s), (-s, -s)))
@@ -389,10 +410,10 @@ class Circle(ObjectSpec):
     unique = True
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return 0.01
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("cylinder", (self.radius, self.height, 0.0)),)
 
 
@@ -412,10 +433,10 @@ class Sigwalls(ObjectSpec):
     rgb = (1.0, 1.0, 0.0)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return 0.25
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("box", (0.05, self.size, 0.3)),)
 
     def poses(self) -> tuple[tuple[float, float, float], ...]:
@@ -443,10 +464,10 @@ class Apples(ObjectSpec):
     rgb = (0.835, 0.169, 0.169)
 
     @property
-    def z(self) -> float:
+    def _z(self) -> float:
         return self.size / 2 + 0.01
 
-    def geoms(self) -> tuple[Geom, ...]:
+    def _geoms(self) -> tuple[Geom, ...]:
         return (Geom("cylinder", (self.size, self.size / 2, 0.0)),)
 
 
@@ -498,6 +519,8 @@ FIELD_HELP: Mapping[str, str] = {
     "is_lidar_observed": "observe by a lidar",
     "is_comp_observed": "observe by a compass",
     "alpha": "opacity in pictures",
+    "is_meshed": "look as a mesh; what is touched, in place of the plain shape, is in `safety_gym.looks`",
+    "mesh_name": "which mesh",
     "size": "radius or half-width, m (of walls: half-length)",
     "radius": "radius of the ring to run on, m",
     "height": "half-height, m",

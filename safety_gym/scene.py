@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from safety_gym.objects import TEAM_RGB, Geom, Mobility, ObjectSpec, Sigwalls
+from safety_gym import scenery
+from safety_gym.looks import Geom, Inertia
+from safety_gym.objects import TEAM_RGB, Mobility, ObjectSpec, Sigwalls
 from safety_gym.robots import Robot
 
 SUBSTEPS = 10
@@ -59,8 +61,12 @@ class SceneConfig:
     robots: tuple[Robot, ...]
     objects: tuple[ObjectSpec, ...]
     floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
+    floor_type: str = "mat"
+    scenery: str | None = None
     contacts: tuple[str, ...] = ()
     """Kinds whose contacts with the robots are counted by sensors."""
+    scenery_contacts: bool = False
+    """Whether contacts of the robots with the scenery are counted."""
     robot_contacts: bool = False
     """Whether contacts between robots are counted."""
     touch_geoms: tuple[tuple[str, ...], ...] = ()
@@ -138,6 +144,8 @@ class Scene:
     """Which two robots each sensor of contacts between robots is about; their readings follow each other."""
     meeting_adr: int = 0
     """Address of the first of them."""
+    scenery_adr: int | None = None
+    """Address of the first of `a * c` contact counts with the scenery, agent by agent; None: they are not counted."""
 
     @property
     def nagent(self) -> int:
@@ -176,6 +184,11 @@ class Scene:
         mujoco.mj_kinematics(self.drawing, data)
         mujoco.mj_comPos(self.drawing, data)
         mujoco.mj_camlight(self.drawing, data)
+
+    def paint(self, opacity: Mapping[str, float]) -> None:
+        """Show kinds of object with an alpha in [0, 1] in the pictures drawn from now on, of whichever simulation."""
+        for kind, alpha in opacity.items():
+            self.drawing.mat_rgba[self.drawing.material(kind).id, 3] = alpha
 
 
 def yaw_quat(yaw: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -223,6 +236,7 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     if config.sleep:
         spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
         spec.option.sleep_tolerance = _SLEEP_TOLERANCE
+    scenery.lay_floor(spec, config.floor_type, folder)
     prefixes = agent_prefixes(len(config.robots))
     team = itertools.cycle(TEAM_RGB.values())
     for robot, prefix, rgb in zip(config.robots, prefixes, team, strict=False):
@@ -240,10 +254,17 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     for obj in sorted(config.objects, key=lambda o: order[o.mobility]):
         if obj.mobility is not Mobility.ZONE or drawing or config.ray_lidar:
             _add_object(spec, obj, 0 if drawing else _ray_group(obj))
+            if drawing:
+                scenery.dress(spec, obj, folder)
+    if config.scenery is not None:
+        scenery.attach(spec, config.scenery, folder, drawing)
     for kind in config.contacts:
-        _add_contact_sensors(spec, config, prefixes, next(o for o in config.objects if o.kind == kind))
+        names = next(o for o in config.objects if o.kind == kind).names()
+        _add_contact_sensors(spec, config, prefixes, [(mujoco.mjtObj.mjOBJ_BODY, name) for name in names])
     if config.robot_contacts:
         _add_meeting_sensors(spec, config, prefixes)
+    if config.scenery_contacts:
+        _add_contact_sensors(spec, config, prefixes, [(mujoco.mjtObj.mjOBJ_XBODY, "scenery")])
     for prefix in prefixes:
         spec.add_sensor(
             name=f"{prefix}linvel",
@@ -305,6 +326,8 @@ def _add_object(spec: mujoco.MjSpec, obj: ObjectSpec, group: int) -> None:
             body.add_freejoint(name=name)
         for geom in obj.geoms():
             _add_geom(body, obj, geom, touchable, group)
+        if obj.look is not None and obj.look.inertia is not None:
+            _weigh(body, obj.look.inertia, obj.density)
         if obj.mobility is Mobility.DRIVEN:
             _add_driver(spec, obj, name, group)
 
@@ -321,6 +344,13 @@ def _add_geom(body: mujoco.MjsBody, obj: ObjectSpec, geom: Geom, touchable: bool
         group=group,
         material=obj.kind,
     )
+
+
+def _weigh(body: mujoco.MjsBody, inertia: Inertia, density: float) -> None:
+    """Give a body another mass and inertia than its geoms have."""
+    body.explicitinertial = True
+    body.mass, body.ipos = density * inertia.volume, inertia.center
+    body.inertia = [density * moment for moment in inertia.moments]
 
 
 def _add_driver(spec: mujoco.MjSpec, obj: ObjectSpec, name: str, group: int) -> None:
@@ -355,12 +385,15 @@ _Side = tuple[mujoco.mjtObj, str]
 """One side of a contact sensor: a subtree, a body or a geom, by name."""
 
 
-def _add_contact_sensors(spec: mujoco.MjSpec, config: SceneConfig, prefixes: Sequence[str], obj: ObjectSpec) -> None:
+def _add_contact_sensors(
+    spec: mujoco.MjSpec, config: SceneConfig, prefixes: Sequence[str], others: Sequence[_Side]
+) -> None:
+    """Count the contacts of each robot with each of `others`."""
     for j, prefix in enumerate(prefixes):
         for i, side in enumerate(_robot_sides(config, prefixes, j)):
-            for name in obj.names():
+            for other in others:
                 end = f"/{i}" if i else ""
-                _add_contact_sensor(spec, f"{prefix}touch/{name}{end}", side, (mujoco.mjtObj.mjOBJ_BODY, name))
+                _add_contact_sensor(spec, f"{prefix}touch/{other[1]}{end}", side, other)
 
 
 def _add_meeting_sensors(spec: mujoco.MjSpec, config: SceneConfig, prefixes: Sequence[str]) -> None:
@@ -432,6 +465,7 @@ def _index(config: SceneConfig, model: mujoco.MjModel, prefixes: tuple[str, ...]
         agent_linvel=np.array([_sensor(model, f"{p}linvel") for p in prefixes]),
         meetings=tuple(pair for pair, _, _ in _meetings(config, prefixes)) if config.robot_contacts else (),
         meeting_adr=_sensor(model, f"{prefixes[0]}touch/meeting0") if config.robot_contacts else 0,
+        scenery_adr=_sensor(model, f"{prefixes[0]}touch/scenery") if config.scenery_contacts else None,
     )
 
 

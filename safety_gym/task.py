@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym import layout
-from safety_gym.costs import CostTerm, cost_terms
+from safety_gym.costs import CostTerm, cost_terms, scenery_terms
 from safety_gym.errors import unknown
 from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect, check_types
 from safety_gym.observation import Observer, SensorObserver
 from safety_gym.placement import Placement
 from safety_gym.robots import Robot
 from safety_gym.scene import Scene, SceneConfig, build_scene
+from safety_gym.scenery import FLOORS, SCENERY, Scenery
 from safety_gym.world import Array, Ids, World
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class TaskConfig(EpisodeConfig):
     terminate_resample_failure: bool = True
     robot_version: str | None = None
     floor_size: tuple[float, float, float] = (3.5, 3.5, 0.1)
+    floor_type: str = "mat"
+    scenery: str | None = None
+    static_geoms_contact_cost: float | None = None
 
     def validate(self) -> None:
         super().validate()
@@ -100,6 +104,10 @@ class TaskConfig(EpisodeConfig):
             raise ValueError(f"margin={self.margin!r}: expected a distance >= 0 in metres")
         if self.agent.keepout < 0:
             raise ValueError(f"agent.keepout={self.agent.keepout!r}: expected a radius >= 0 in metres")
+        if self.floor_type not in FLOORS:
+            raise unknown("floor_type", self.floor_type, FLOORS)
+        if self.scenery is not None and self.scenery not in SCENERY:
+            raise unknown("scenery", self.scenery, SCENERY)
         for obj in self.objects:
             obj.validate()
 
@@ -132,6 +140,9 @@ OPTION_HELP: Mapping[str, str] = {
     "action_noise": "standard deviation of Gaussian noise added to the controls",
     "robot_version": "an older version of the robot, where one exists; None: the newest",
     "floor_size": "half-lengths and thickness of the floor that is drawn, m",
+    "floor_type": "how the floor looks",
+    "scenery": "static surroundings; None: none",
+    "static_geoms_contact_cost": "raw cost of a contact point with the surroundings; None: they cost nothing",
 }
 """What the fields of `TaskConfig` and `AgentConfig` mean."""
 
@@ -153,6 +164,7 @@ ALIASES: Mapping[str, str] = {
     "mechanism_conf.continue_goal": "continue_goal",
     "mechanism_conf.terminate_resample_failure": "terminate_resample_failure",
     "floor_conf.size": "floor_size",
+    "floor_conf.type": "floor_type",
 }
 
 
@@ -271,7 +283,8 @@ class Task:
 
     def cost_terms(self) -> Terms:
         """Return what is charged, in the order of `info`."""
-        return cost_terms(self.config.objects)
+        config = self.config
+        return (*cost_terms(config.objects), *scenery_terms(config.scenery, config.static_geoms_contact_cost))
 
     def build_scene(self, terms: Terms) -> Scene:
         """Return the compiled scene; `terms` say which contacts are counted."""
@@ -285,6 +298,9 @@ class Task:
             robots=self.robots,
             objects=config.objects,
             floor_size=config.floor_size,
+            floor_type=config.floor_type,
+            scenery=config.scenery,
+            scenery_contacts=Scenery.kind in contacts,
             contacts=tuple(o.kind for o in config.objects if o.kind in contacts and o.num),
             ray_lidar=config.lidar_type == "natural",
         )
@@ -337,6 +353,10 @@ class Task:
 
     def extras(self, world: World) -> dict[str, Array]:
         """Return further entries of `info` by key, (n,)."""
+        return {}
+
+    def opacity(self, world: World) -> Mapping[str, Array]:
+        """Return kinds that pictures show more or less transparent than their `alpha` says, with alphas (n,)."""
         return {}
 
     def markers(self, world: World, i: int, j: int, charged: bool) -> list[Marker]:

@@ -97,7 +97,8 @@ class World:
         batch = Batch(scene.model, self.n, nthread=self.num_threads, persistent=persistent)
         self.batch = batch
         self._stage = _NONE if scene.config.lagged else _ACC
-        self._counts_contacts = bool(scene.config.contacts or scene.config.robot_contacts)
+        config = scene.config
+        self._counts_contacts = bool(config.contacts or config.robot_contacts or config.scenery_contacts)
         self._bound: dict[str, Array] = {name: batch.bind(name) for name in scene.config.readouts}
         self.qpos, self.qvel, self.ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self.mocap_pos, self.mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
@@ -196,6 +197,13 @@ class World:
         """Return the number of contact points between each robot and each object of a kind, (n, a, k)."""
         found = self._views[kind]["contact"]
         return found if found.ndim == 3 else np.asarray(found.sum(axis=2))
+
+    def scenery_contacts(self) -> Array:
+        """Return the number of contact points between each robot and the scenery, (n, a)."""
+        first, a = self.scene.scenery_adr, self.nagent
+        assert first is not None
+        parts = len(self.scene.config.touch_geoms[0]) if self.scene.config.touch_geoms else 1
+        return np.asarray(self.sensordata[:, first : first + a * parts].reshape(self.n, a, parts).sum(axis=2))
 
     def robot_contacts(self) -> Array:
         """Return the number of contact points of each robot with the others, (n, a)."""
