@@ -64,6 +64,7 @@ class SceneCamera:
         world.ensure_process()
         world.batch.get_data(i, self._physics)
         self._sim.scene.pose_drawing(self._data, self._physics)
+        self._sim.scene.paint({kind: float(alpha[i]) for kind, alpha in self._sim.task.opacity(world).items()})
         camera = self.resolve(camera_name or self.default)
         return self._renderer.render(self._data, camera, depth=depth, markers=() if depth else self._markers(i))
 

@@ -40,6 +40,7 @@ from safety_gym.robots import Robot
 from safety_gym.simulator import Simulator
 from safety_gym.task import Task
 from safety_gym.tasks.button import ButtonTask
+from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
 from safety_gym.tasks.multi_goal import MultiGoalTask
 
 Array = NDArray[np.float64]
@@ -104,6 +105,9 @@ FREE_RUN_QPOS = 1e-6
 THRESHOLD_SLACK = 1e-6
 """A cost may flip when its raw quantity lies this close to the threshold."""
 WINDOW = 10
+ALPHA = 1e-5
+"""Opacities may differ by this: the reference sums up their changes in single precision."""
+_ALPHA_KINDS = ("goal", "hazards", "vases")
 
 
 @dataclass
@@ -373,6 +377,37 @@ class TeamReplay(Replay):
             memory["touched_last"][0] = self.data["vase_last_contact"][k] == agents[:, None]
 
 
+class FadingReplay(Replay):
+    """A file of a Fading task; it also holds how opaque the goal, hazards and vases are."""
+
+    def _prepare(self) -> None:
+        """Put the alphas before the first step in front of those after each step, where they are not there yet."""
+        super()._prepare()
+        objects = {spec.kind: spec for spec in self._task.config.objects}
+        self.whole = np.array([objects[kind].alpha if kind in objects else np.nan for kind in _ALPHA_KINDS])
+        if len(self.data["fading_alpha"]) == self.steps:
+            self.data["fading_alpha"] = np.vstack((self.whole, self.data["fading_alpha"]))
+
+    @property
+    def _task(self) -> FadingEasyTask:
+        assert isinstance(self.sim.task, FadingEasyTask)
+        return self.sim.task
+
+    def set_memory(self, k: int) -> None:
+        """Set for how long everything has faded."""
+        faded = self._task.config.fading_steps * (1 - self.data["fading_alpha"][k] / self.whole)
+        columns = [_ALPHA_KINDS.index(kind) for kind in self._task.config.fading]
+        self.sim.world.memory["faded"][0] = np.rint(faded[columns])
+
+    def step(self, t: int) -> dict[str, Any]:
+        got = super().step(t)
+        if self.data["goal_met"][t]:
+            self._task.show_goal(self.sim.world, self.ids)
+        now = self._task.opacity(self.sim.world)
+        alpha = [now[kind][0] if kind in now else whole for kind, whole in zip(_ALPHA_KINDS, self.whole, strict=True)]
+        return got | {"alpha": np.array(alpha)}
+
+
 class VelocityReplay(Replay):
     """A file of a velocity task."""
 
@@ -420,11 +455,18 @@ class VelocityReplay(Replay):
         self.sim.task.remember(world, self.ids)
 
 
+_REPLAYS: Mapping[str, type[Replay]] = {
+    registry.VELOCITY: VelocityReplay,
+    FadingEasyTask.name: FadingReplay,
+    FadingHardTask.name: FadingReplay,
+}
+"""What replays the files of a task, where that is not `Replay`."""
+
+
 def _open(path: Path) -> Replay:
     if multi_agent.is_multi_agent(path.name.split("__")[0]):
         return TeamReplay(path)
-    velocity = registry.parse(path.name.split("__")[0]).task == registry.VELOCITY
-    return VelocityReplay(path) if velocity else Replay(path)
+    return _REPLAYS.get(registry.parse(path.name.split("__")[0]).task, Replay)(path)
 
 
 def check_file(path: Path) -> Report:
@@ -460,6 +502,7 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
     factor = RUN_REWARD_FACTOR if replay.meta["task"].startswith("Run") else 1.0
     limits = {"qpos": tolerance.qpos, "qvel": tolerance.qvel, "reward": tolerance.reward * factor}
     limits["raw"] = max(tolerance.qvel, 1e-9)  # the raw cost of a vase is its speed
+    limits["alpha"] = ALPHA
     missed: dict[str, list[str]] = {"obs": [], "rest": []}
     for j, k in enumerate(map(int, data["full_step"])):
         if k >= replay.steps or k in replay.interventions:
@@ -470,12 +513,12 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
         report.samples += 1
         if errors["obs"] > tolerance.obs:
             missed["obs"].append(f"step {k}: {errors['obs']:.1e}")
-        if over := [f"{name} {errors[name]:.1e}" for name, limit in limits.items() if errors[name] > limit]:
+        if over := [f"{name} {errors[name]:.1e}" for name, limit in limits.items() if errors.get(name, 0) > limit]:
             missed["rest"].append(f"step {k}: {', '.join(over)}")
         if tolerance.flags:
             report.problems += _flag_problems(replay, k, got)
         for name, value in errors.items():
-            worst[name] = max(worst[name], value)
+            worst[name] = max(worst.get(name, 0.0), value)
     report.errors = worst
     for name, share in (("obs", tolerance.share), ("rest", tolerance.share_rest)):
         allowed = tolerance.misses or int((1 - share) * report.samples + 1e-9)
@@ -496,7 +539,8 @@ def _errors(replay: Replay, k: int, got: Mapping[str, Any]) -> dict[str, float]:
     for name, value in zip(replay.meta["cost_names"], data["cost_raw"][k], strict=True):
         if np.isfinite(value):
             raw = max(raw, abs(got["raw"].get(name, np.inf) - value))
-    return {
+    alpha = {"alpha": _largest(got["alpha"] - data["fading_alpha"][k + 1])} if "alpha" in got else {}
+    return alpha | {
         "qpos": _largest(got["qpos"] - qpos),
         "qvel": _largest(got["qvel"] - qvel),
         "obs": _largest((got["obs"] - want) / (1 + np.abs(want))),

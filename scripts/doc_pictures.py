@@ -156,18 +156,21 @@ def _stand(sim: Any, height: int) -> None:
 
 
 def _draw(
-    sim: Any, view: View, size: tuple[int, int] = (480, 360), markers: bool = False, shadows: bool = True
+    sim: Any, view: View | str, size: tuple[int, int] = (480, 360), markers: bool = False, shadows: bool = True
 ) -> Picture:
-    """Draw simulation 0, where wanted with its lidar rings and cost marker."""
+    """Draw simulation 0 in a view or from a camera, where wanted with its lidar rings and cost marker."""
     drawing, (width, height) = sim.scene.drawing, size
-    view.place(drawing, _camera(drawing))
+    camera = view if isinstance(view, str) else _camera(drawing)
+    if isinstance(view, View):
+        view.place(drawing, camera)
     drawing.light_castshadow[:] = True
     data, physics = mujoco.MjData(drawing), mujoco.MjData(sim.scene.model)
     sim.world.batch.get_data(0, physics)
     sim.scene.pose_drawing(data, physics)
+    sim.scene.paint({kind: float(alpha[0]) for kind, alpha in sim.task.opacity(sim.world).items()})
     shown = SceneCamera(sim, *size)._markers(0) if markers else ()
     with FrameRenderer(drawing, 2 * width, 2 * height, shadows=shadows, offsamples=8, reflections=False) as renderer:
-        picture = renderer.render(data, _camera(drawing), markers=shown)
+        picture = renderer.render(data, camera, markers=shown)
     return picture.reshape(height, 2, width, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
 
 
@@ -201,6 +204,49 @@ def task(name: str) -> Picture:
         view = TASK_VIEWS[name] or View((0, -0.1, 0), 2.4 + 2.2 * half, -90, 52)
         frames.append(_draw(vec.sim, view, (400, 340), markers=True, shadows=False))
     return grid(frames, len(frames), ids)
+
+
+VISION_VIEWS: Mapping[str, View | None] = {"FadingEasy": None, "FadingHard": None}
+"""Of the tasks made for cameras, as in `TASK_VIEWS`."""
+FADED = 0.65
+"""Share of the time until they are invisible after which the Fading tasks are shown."""
+
+
+def vision_task(name: str) -> Picture:
+    """Draw the levels of a task made for cameras side by side: from above, and below what the robot's camera sees."""
+    above, seen = [], []
+    for robot, level in zip(TASK_ROBOTS, TASKS[name].levels, strict=True):
+        vec = SafetyVectorEnv(f"Safety{robot}{name}{level}-v0")
+        vec.reset(seed=3)
+        sim, half = vec.sim, vec.sim.task.config.extents[3]
+        _face(sim, _ahead(sim))
+        for _ in range(round(FADED * getattr(sim.task.config, "fading_steps", 0))):
+            sim.step(np.zeros((1, 1, sim.nact)))
+        view = VISION_VIEWS[name] or View((0, -0.1, 0), 2.4 + 2.2 * half, -90, 52)
+        above.append(_draw(sim, view, (360, 300), shadows=False))
+        seen.append(_draw(sim, "agent/vision", (360, 240), shadows=False))
+    labels = [f"Safety{robot}{name}{level}-v0" for robot, level in zip(TASK_ROBOTS, TASKS[name].levels, strict=True)]
+    below = ["what its camera sees"] * len(seen)
+    return np.concatenate((grid(above, len(above), labels), grid(seen, len(seen), below)), axis=0)
+
+
+def _ahead(sim: Any) -> tuple[float, float]:
+    """Return what the robot should look at: the goal."""
+    return tuple(sim.world.xy("goal")[0, 0].tolist())
+
+
+def _face(sim: Any, target: tuple[float, float]) -> None:
+    """Turn the robot where it stands so that its camera looks at a point."""
+    x, y = sim.world.agent_pos[0, 0, :2].tolist()
+    model = sim.scene.drawing
+    camera, body = model.camera("agent/vision").id, model.body("agent/agent").id
+    # The camera looks along its -z; it hangs on the robot's body, perhaps through others.
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+    looks = data.xmat[body].reshape(3, 3).T @ -data.cam_xmat[camera].reshape(3, 3)[:, 2]
+    yaw = math.atan2(target[1] - y, target[0] - x) - math.atan2(looks[1], looks[0])
+    sim.move("agent", (x, y, yaw), np.arange(1))
 
 
 def velocity() -> Picture:
@@ -308,6 +354,8 @@ def pictures() -> dict[str, Callable[[], Picture]]:
         found[f"walker_{name.lower()}.jpg"] = partial(walker, name)
     for name in TASK_VIEWS:
         found[f"task_{name.lower()}.jpg"] = partial(task, name)
+    for name in VISION_VIEWS:
+        found[f"task_{name.lower()}.jpg"] = partial(vision_task, name)
     found["task_velocity.jpg"] = velocity
     found["lidar.png"] = lidar
     return found

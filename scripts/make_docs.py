@@ -65,6 +65,12 @@ NOTES: Mapping[str, str] = {
     "dimensions, and the origins of robot, box and goal have different heights: a distance never becomes 0.",
     "Circle": "The circle can be driven over; `circle_lidar` tells where its centre is. The walls are drawn, but the "
     "robot passes through them; what costs is where its origin is.",
+    "FadingEasy": "The [Goal](goal.md) task for agents that see: only pictures differ from it. In every step the "
+    "opacity of what fades falls by 1 / {fading_steps} of its start value, until it is invisible; the picture shows "
+    "the levels after 65 % of that time. A new goal is seen again. At level 2 hazards fade, too, and are seen again in "
+    "steps in which the robot is in one.",
+    "FadingHard": "As [FadingEasy](fadingeasy.md), in {fading_steps} steps; at level 2 vases fade as well, and are "
+    "seen again in steps in which one is touched or moves.",
     "Run": "The lane runs along y, from the start at y = 16.5 m. Its walls are drawn, but the robot passes through "
     "them; what costs is where its origin is. Nothing is observed but the robot's own sensors.",
 }
@@ -464,7 +470,11 @@ def task_page(name: str) -> str:
 
 def _notes(name: str, data: Data) -> str:
     values = {option["name"]: option["default"] for option in data["options"]}
-    return NOTES[name].format(delay=values.get("buttons.resampling_delay"), travel=values.get("gremlins.travel"))
+    return NOTES[name].format(
+        delay=values.get("buttons.resampling_delay"),
+        travel=values.get("gremlins.travel"),
+        fading_steps=values.get("fading_steps"),
+    )
 
 
 def _task_example(name: str) -> str:

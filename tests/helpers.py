@@ -50,6 +50,8 @@ _MIDDLE = [(-0.4, -0.4, 0.4, 0.4)]
 EASY: Mapping[str, Mapping[str, Any]] = {
     "Goal": {"goal": {"size": 2.0}},
     "Push": {"goal": {"size": 2.0}},
+    "FadingEasy": {"goal": {"size": 2.0}},
+    "FadingHard": {"goal": {"size": 2.0}},
     "Button": {
         "buttons": {"size": 0.3, "num": 2, "keepout": 0.05, "placements": _MIDDLE},
         "agent": {"keepout": 0.2, "placements": _MIDDLE},

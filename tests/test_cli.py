@@ -27,6 +27,7 @@ from safety_gym.describe import describe
 from safety_gym.objects import FIELD_HELP, KINDS
 from safety_gym.task import OPTION_HELP, AgentConfig, EpisodeConfig, TaskConfig
 from safety_gym.tasks import TASKS
+from safety_gym.tasks.fading import FADING_OPTION_HELP, FadingConfig
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.views import SafetyEnv
 
@@ -283,6 +284,7 @@ def test_every_option_is_explained() -> None:
         return {f.name for f in dataclasses.fields(config)}
 
     assert set(OPTION_HELP) == names(TaskConfig) - {"objects"} | {f"agent.{name}" for name in names(AgentConfig)}
+    assert set(FADING_OPTION_HELP) == names(FadingConfig) - names(TaskConfig)
     assert set(VELOCITY_OPTION_HELP) == names(VelocityConfig) - names(EpisodeConfig)
     assert set(FIELD_HELP) == set().union(*map(names, KINDS.values()))
 

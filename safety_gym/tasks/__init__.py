@@ -3,16 +3,18 @@
 from safety_gym.task import Task
 from safety_gym.tasks.button import ButtonTask
 from safety_gym.tasks.circle import CircleTask
+from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
 from safety_gym.tasks.goal import GoalTask
 from safety_gym.tasks.push import PushTask
 from safety_gym.tasks.run import RunTask
 from safety_gym.tasks.velocity import VelocityTask
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask, VelocityTask)
+    task.name: task
+    for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask, FadingEasyTask, FadingHardTask, VelocityTask)
 }
-_NOT_BUILT = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
-PLANNED: dict[str, tuple[str, ...]] = dict.fromkeys(_NOT_BUILT, ("0", "1", "2"))
+_VISION = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
+PLANNED: dict[str, tuple[str, ...]] = {name: ("0", "1", "2") for name in _VISION if name not in TASKS}
 """Tasks of the id grammar that are not built yet, with their levels."""
 
 __all__ = ["PLANNED", "TASKS"]
