@@ -356,6 +356,54 @@ def test_one_agent_among_others_is_the_single_agent(robot: str) -> None:
     assert "goal_red_lidar" in key
 
 
+AROUND = {"goal": (0.25, 0), "hazards": [(0.6, 0), (0, 0.6), *((-2.6, 0.45 * i - 2) for i in range(8))],
+          "vases": [(-0.6, 0), *((2.6, 0.45 * i - 2) for i in range(9))]}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("robot", ["Point", "Car", "Doggo", "Racecar", "Ant"])
+def test_an_agent_alone_is_the_single_agent(robot: str, level: int) -> None:
+    """With `num_agents=1`, to the last bit: layouts, observations, rewards, costs, goals that are drawn anew, ends."""
+    n, wide = 3, {"extents": (-3, -3, 3, 3)}
+    envs = vector(f"Safety{robot}MultiGoal{level}-v0", n, num_agents=1, **wide)
+    single: Any = gymnasium.make_vec(f"Safety{robot}Goal{level}-v0", num_envs=n, **wide).unwrapped
+    sims = (single.sim, envs.sim)
+    for e in (single, envs):
+        e.reset(seed=5)
+    drawn = [np.delete(sim.world.placed_xy(np.arange(n)), 1, axis=1) for sim in sims]
+    np.testing.assert_array_equal(*drawn)  # Goal draws its goal twice, as the reference does
+    layout = {"agent": (0, 0, 0.3), **{kind: AROUND[kind][: slot.num] if kind != "goal" else AROUND["goal"]
+                                       for kind, slot in single.scene.slots.items()}}  # fmt: skip
+    obs, _ = single.reset(seed=7, options={"layout": layout})
+    joint, _ = envs.reset(seed=7, options={"layout": {k.replace("goal", "goal_red"): v for k, v in layout.items()}})
+    assert_same(joint, {"agent_0": obs})
+    actions = np.random.default_rng(level).uniform(-1, 1, (30, n, envs.sim.nact)) * single.single_action_space.high
+    met, paid = np.zeros(n), np.zeros(n)
+    for t, action in enumerate(actions):
+        if t in (12, 20):  # into a hazard, onto a vase
+            place(sims, AROUND["hazards" if t == 12 else "vases"][0])
+        obs, reward, terminated, truncated, info = single.step(action)
+        joint, rewards, costs, *ended, infos = envs.step({"agent_0": action})
+        assert_same(joint, {"agent_0": obs}, f"step {t}")
+        assert_same((rewards[:, 0], costs[:, 0], *ended), (reward, info["cost"], terminated, truncated), f"step {t}")
+        assert set(envs.cost_names) == set(single.cost_names)
+        for key in envs.cost_names:
+            np.testing.assert_array_equal(infos[key][:, 0], info[key])
+        goal = info.get("goal_met", np.zeros(n, bool))
+        np.testing.assert_array_equal(infos.get("goal_met", np.zeros((n, 1), bool))[:, 0], goal)
+        np.testing.assert_array_equal(*(sim.world.object_xy for sim in sims))
+        met, paid = met + goal, paid + info["cost"]
+    assert met.all() and (paid.all() if level else not paid.any())
+    assert len(np.unique(envs.sim.world.xy("goal_red"), axis=0)) == n
+
+
+def place(sims: tuple[Any, ...], xy: tuple[float, float]) -> None:
+    """Put the first robot there, in all simulations."""
+    for sim in sims:
+        sim.world.qpos[:, sim.scene.agent_qpos[0] + np.arange(2)] = xy
+        sim.world.forward()
+
+
 @pytest.mark.parametrize("env_id", ["SafetyPointMultiGoal0-v0", "SafetyPointMultiGoal2-v0"])
 @pytest.mark.parametrize("options", [{}, {"num_agents": 4}, {"num_agents": 8, "shared_goal": True}], ids=str)
 def test_layouts_never_overlap(env_id: str, options: dict[str, Any]) -> None:
@@ -640,7 +688,8 @@ def test_own_partitions() -> None:
         ("SafetyPointMultGoal1-v0", {}, "did you mean 'SafetyPointMultiGoal1-v0'"),
         ("SafetyPointGoal1-v0", {}, "has a single agent; make it with safety_gym.make"),
         (3, {}, "env_id=3: expected a string"),
-        ("SafetyPointMultiGoal1-v0", {"num_agents": 1}, "num_agents=1: expected a whole number from 2 to 8"),
+        ("SafetyPointMultiGoal1-v0", {"num_agents": 0}, "num_agents=0: expected a whole number from 1 to 8"),
+        ("SafetyPointMultiGoal1-v0", {"num_agents": 1, "agent_lidar": True}, "there are no other robots to see"),
         ("SafetyPointMultiGoal1-v0", {"num_agent": 3}, "unknown option 'num_agent'; did you mean 'num_agents'"),
         ("SafetyPointMultiGoal1-v0", {"num_agents": 3, "reference_credit": True}, "the reference has two agents"),
         ("SafetyPointMultiGoal1-v0", {"shared_goal": 1}, "shared_goal=1: expected True or False"),

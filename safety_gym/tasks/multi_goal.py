@@ -42,8 +42,10 @@ class MultiGoalConfig(TaskConfig):
 
     def validate(self) -> None:
         super().validate()
-        if not 2 <= self.num_agents <= MAX_AGENTS:
-            raise ValueError(f"num_agents={self.num_agents!r}: expected a whole number from 2 to {MAX_AGENTS}")
+        if not 1 <= self.num_agents <= MAX_AGENTS:
+            raise ValueError(f"num_agents={self.num_agents!r}: expected a whole number from 1 to {MAX_AGENTS}")
+        if self.agent_lidar and self.num_agents == 1:
+            raise ValueError("agent_lidar=True: with num_agents=1 there are no other robots to see")
         if self.full_observation and not self.observation_flatten:
             raise ValueError("full_observation=True: needs observation_flatten=True; it joins the agents' vectors")
         if self.contact_other_cost < 0:
@@ -53,7 +55,7 @@ class MultiGoalConfig(TaskConfig):
 
 
 MULTI_GOAL_OPTION_HELP: Mapping[str, str] = {
-    "num_agents": f"number of robots, 2 to {MAX_AGENTS}; with more than 2 and no `extents` given, extents and floor "
+    "num_agents": f"number of robots, 1 to {MAX_AGENTS}; with more than 2 and no `extents` given, extents and floor "
     "grow by sqrt(num_agents / 2), so that the arena is as crowded as with 2",
     "shared_goal": "one green goal for all robots; False: each has its own, named by its colour",
     "agent_lidar": "observe the other robots by one more lidar, `agents_lidar`",
@@ -91,6 +93,7 @@ class MultiGoalTask(GoalTask):
             self.config = dataclasses.replace(config, objects=tuple(objects))
         self.goals = tuple(spec.kind for spec in self.config.objects if isinstance(spec, Goal))
         """Kinds of the goals: one for each robot, or one for all."""
+        self._meet = bool(config.contact_other_cost) and len(robots) > 1
         self._vases = next((s.num for s in self.config.objects if s.kind == "vases" and s.is_constrained), 0)
 
     # --- parts of the simulation --------------------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class MultiGoalTask(GoalTask):
             (term, spec)
             for term, spec in super().cost_terms()
         ]  # fmt: skip
-        if self.config.contact_other_cost:
+        if self._meet:
             terms.append(
                 (CostTerm("cost_contact_other", "1 while touching another robot", _contact_other), self.config)
             )
@@ -110,7 +113,7 @@ class MultiGoalTask(GoalTask):
     def scene_config(self, terms: Terms) -> SceneConfig:
         scene = super().scene_config(terms)
         touch = _reference_geoms(self.robots) if self.config.reference_credit else ()
-        return dataclasses.replace(scene, robot_contacts=bool(self.config.contact_other_cost), touch_geoms=touch)
+        return dataclasses.replace(scene, robot_contacts=self._meet, touch_geoms=touch)
 
     def observer(self, scene: Scene) -> TeamObserver:
         return TeamObserver(scene, self.config)
@@ -138,7 +141,7 @@ class MultiGoalTask(GoalTask):
             for first in angles[1:]:
                 world.qpos[ids, first : first + k] = world.qpos[ids, angles[0] : angles[0] + k]
             world.forward(ids)
-        if self._vases and self.config.reference_credit:
+        if self._vases and (self.config.reference_credit or len(self.robots) == 1):
             world.memory["touched_last"][ids, 0] = True
         self.remember(world, ids)
 
