@@ -22,7 +22,7 @@ from safepo.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from safepo.policy import Policy
+    from safepo.evaluation import Actor
 
 __version__ = "0.1.0"
 __all__ = ["UserError", "__version__", "evaluate", "load", "train"]
@@ -65,11 +65,14 @@ def evaluate(run: str | Path, episodes: int = 20, seed: int = 1000, env_id: str 
     return evaluate_run(run, episodes, seed, env_id)
 
 
-def load(run: str | Path) -> Policy:
-    """Load a trained policy from a run directory (its latest checkpoint) or a checkpoint file."""
+def load(run: str | Path) -> Actor:
+    """Load a trained policy from a run directory (its latest checkpoint) or a checkpoint file.
+
+    A `safepo.policy.Policy`, or of safe_dreamer a `safepo.dreamer.policy.DreamerPolicy`, which remembers the episode.
+    """
     with _torch_hint():
-        from safepo.policy import Policy
-    return Policy.load(run)
+        from safepo import policy
+    return policy.load(run)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from safepo.algorithms import ALL_ALGORITHMS, algorithm_info
+from safepo.algorithms import ALL_ALGORITHMS, MODEL_ALGORITHMS, algorithm_info
 from safepo.errors import UserError, did_you_mean, lookup
 from safepo.tuned import tuned_for
 
@@ -130,6 +130,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 `quick` is for a first look in minutes: epochs of four full episodes, so that policy and multiplier move five times as
 often per environment step, and larger step sizes. Its results are not comparable with published curves."""
 
+
+def presets_of(algorithm: str) -> dict[str, dict[str, Any]]:
+    """The presets that an algorithm has."""
+    if algorithm not in MODEL_ALGORITHMS:
+        return PRESETS
+    from safepo.dreamer.settings import PRESETS as SIZES
+
+    return SIZES
+
+
 NOT_HASHED = {
     "seed",
     "log_dir",
@@ -143,7 +153,6 @@ NOT_HASHED = {
 }
 """Fields that change where a run goes or what is reported, not what is learned."""
 
-PresetName = Literal["quick"]
 
 
 @dataclass(frozen=True)
@@ -205,7 +214,7 @@ def make_config(
     fields = {f.name for f in (*dataclasses.fields(RunConfig), *dataclasses.fields(settings_type))}
     values: dict[str, Any] = {}
     if preset is not None:
-        values |= {k: v for k, v in lookup(preset, PRESETS, "preset").items() if k in fields}
+        values |= {k: v for k, v in lookup(preset, presets_of(info.name), "preset").items() if k in fields}
     if file is not None:
         values |= read_toml(file, info.name, fields)
     for name in overrides:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from safepo import checkpoint
 from safepo.envs import VectorEnv
-from safepo.policy import Policy, RandomPolicy, check_env, describe
+from safepo.policy import RandomPolicy, actor_from_state, check_env, describe
 from safepo.teams import open_env
 
 DEFAULT_EPISODES = 20
@@ -21,12 +21,16 @@ MAX_ENVS = 10
 
 
 class Actor(Protocol):
-    """Anything that maps raw observations `(n, o)` to actions `(n, u)` in the environment's range."""
+    """Anything that maps raw observations `(n, o)` to actions `(n, u)` in the environment's range.
+
+    `begin` tells it where episodes begin, `(n,)`, before it sees their first observations.
+    """
 
     @property
     def frames(self) -> int: ...
     def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]: ...
     def seed(self, seed: int) -> None: ...
+    def begin(self, first: NDArray[np.bool_]) -> None: ...
 
 
 def evaluate(
@@ -63,6 +67,7 @@ def run_episodes(actor: Actor, env: VectorEnv, quota: int, seed: int, determinis
     sums = np.zeros((n, 3 + len(env.cost_names)))
     rows: list[list[NDArray[np.float64]]] = [[] for _ in range(n)]
     obs = env.reset(seed)
+    actor.begin(np.ones(n, bool))
     while any(len(r) < quota for r in rows):
         step = env.step_raw(actor.predict(obs, deterministic))
         sums[:, 0] += step.reward
@@ -70,7 +75,10 @@ def run_episodes(actor: Actor, env: VectorEnv, quota: int, seed: int, determinis
         sums[:, 2] += 1
         if step.costs.size:
             sums[:, 3:] += step.costs
-        for i in np.flatnonzero(step.terminated | step.truncated):
+        ended = step.terminated | step.truncated
+        if ended.any():
+            actor.begin(ended)
+        for i in np.flatnonzero(ended):
             if len(rows[i]) < quota:
                 rows[i].append(sums[i].copy())
             sums[i] = 0
@@ -103,7 +111,7 @@ def evaluate_run(
     """Evaluate a run's latest checkpoint (or a given one), deterministic and stochastic; writes `eval.json`."""
     path = checkpoint.resolve(run)
     state = checkpoint.load(path)
-    policy = Policy.from_state(state)
+    policy = actor_from_state(state)
     env_id = env_id or policy.env_id
     probe = open_env(env_id, 1, frames=policy.frames)
     check_env(policy.env, probe)

@@ -10,19 +10,31 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from safepo.errors import UserError
 
 Metrics = dict[str, float]
+Pictures = dict[str, NDArray[np.uint8]]
 
 
-class Writer(Protocol):
-    def write(self, step: int, metrics: Metrics) -> None: ...
-    def close(self) -> None: ...
+class Writer:
+    """Takes an epoch's metrics, now and then pictures, and leaves out what it has no place for."""
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        raise NotImplementedError
+
+    def show(self, step: int, pictures: Pictures) -> None:
+        """Take pictures (h, w, 3) by name."""
+
+    def close(self) -> None:
+        """Close what is open."""
 
 
-class CSVWriter:
+class CSVWriter(Writer):
     """`metrics.csv`: one row per epoch, first column `step`; new keys add columns, missing ones stay empty."""
 
     def __init__(self, path: Path, resume_step: int = 0) -> None:
@@ -52,9 +64,6 @@ class CSVWriter:
             writer.writerows(self.rows)
         os.replace(beside, self.path)
 
-    def close(self) -> None:
-        pass
-
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a metrics file; a last line cut off by a kill is dropped."""
@@ -63,7 +72,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [row for row in csv.DictReader(lines) if row["step"].isdigit() and None not in row.values()]
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(Writer):
     """Event files in `tb/`; on resume, points after the checkpoint are purged."""
 
     def __init__(self, folder: Path, resume_step: int | None) -> None:
@@ -76,11 +85,31 @@ class TensorBoardWriter:
             self.writer.add_scalar(key, value, step)
         self.writer.flush()
 
+    def show(self, step: int, pictures: Pictures) -> None:
+        for name, picture in pictures.items():
+            self.writer.add_image(name, picture, step, dataformats="HWC")
+
     def close(self) -> None:
         self.writer.close()
 
 
-class WandbWriter:
+class PictureWriter(Writer):
+    """The latest pictures as `<name>.png` in the run directory."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.folder = run_dir
+
+    def show(self, step: int, pictures: Pictures) -> None:
+        import imageio.v3 as iio
+
+        for name, picture in pictures.items():
+            iio.imwrite(self.folder / f"{name}.png", picture)
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        pass
+
+
+class WandbWriter(Writer):
     """Weights & Biases, online or offline as the environment variable WANDB_MODE says."""
 
     def __init__(self, run_dir: Path, config: dict[str, Any]) -> None:
@@ -104,7 +133,7 @@ def check_wandb() -> None:
         raise UserError("--wandb needs the wandb package; install it with `pip install wandb`") from None
 
 
-class ConsoleWriter:
+class ConsoleWriter(Writer):
     """A live table and progress bar on a terminal; one line per epoch elsewhere; nothing if not `shown`."""
 
     def __init__(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from safepo import checkpoint
+from safepo.algorithms import MODEL_ALGORITHMS
 from safepo.algorithms.team import TeamNet
 from safepo.config import config_from_dict
 from safepo.envs import ActionMap, VectorEnv
@@ -43,6 +44,8 @@ class Policy:
     @classmethod
     def from_state(cls, state: dict[str, Any], device: str = "cpu") -> Policy:
         """Build from a loaded checkpoint."""
+        if (name := state["config"]["algorithm"]) in MODEL_ALGORITHMS:
+            raise UserError(f"{name} acts by what it remembers of the episode, not by the last observation alone")
         env, settings = state["env"], config_from_dict(state["config"]).settings
         dist = ActionMap.from_dict(env["action"]).distribution()
         net: ActorCritic | TeamNet
@@ -86,6 +89,23 @@ class Policy:
         result = self._action(action.cpu().numpy().astype(np.float64))
         return result[0] if single else result
 
+    def begin(self, first: NDArray[np.bool_]) -> None:
+        """Nothing to forget: an action depends on the observation alone."""
+
+
+def load(run: str | Path, device: str = "cpu") -> Any:
+    """What acts in a run directory (its latest checkpoint) or a checkpoint file; no code in the file is executed."""
+    return actor_from_state(checkpoint.load(checkpoint.resolve(run)), device)
+
+
+def actor_from_state(state: dict[str, Any], device: str = "cpu") -> Any:
+    """What acts in a checkpoint: a `Policy`, or a `safepo.dreamer.policy.DreamerPolicy`."""
+    if state["config"]["algorithm"] not in MODEL_ALGORITHMS:
+        return Policy.from_state(state, device)
+    from safepo.dreamer.policy import DreamerPolicy
+
+    return DreamerPolicy.from_state(state, device)
+
 
 class RandomPolicy:
     """Uniform actions in the range that training starts from: the baseline of every report."""
@@ -103,6 +123,9 @@ class RandomPolicy:
 
     def seed(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
+
+    def begin(self, first: NDArray[np.bool_]) -> None:
+        """Nothing to forget."""
 
     def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
         """Actions for `obs` `(o,)` or `(b, o)`; `deterministic` has no meaning here."""

@@ -18,16 +18,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from safepo import checkpoint, parallel
-from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS, algorithm_info
+from safepo.algorithms import ALGORITHMS, MODEL_ALGORITHMS, TEAM_ALGORITHMS, algorithm_info
 from safepo.algorithms.base import Problem
 from safepo.algorithms.team import TeamProblem, TeamSpec
 from safepo.config import Config, config_from_dict, make_config
 from safepo.envs import VectorEnv
 from safepo.errors import UserError
-from safepo.evaluation import both_modes, write_json
-from safepo.logger import ConsoleWriter, CSVWriter, TensorBoardWriter, WandbWriter, Writer, check_wandb, show_limit
+from safepo.evaluation import Actor, both_modes, write_json
+from safepo.logger import (
+    ConsoleWriter,
+    CSVWriter,
+    PictureWriter,
+    TensorBoardWriter,
+    WandbWriter,
+    Writer,
+    check_wandb,
+    show_limit,
+)
 from safepo.normalize import ObsNormalizer
 from safepo.policy import Policy, check_env, describe
 from safepo.rollout import Collector
@@ -57,7 +67,13 @@ class Seeds:
 
 
 class Trainer:
-    """Everything that changes during training, and one epoch of it."""
+    """Everything that changes during training, and one epoch of it.
+
+    `algorithm` and `collector` are what `_build` makes of them.
+    """
+
+    algorithm: Any
+    collector: Any
 
     def __init__(self, config: Config) -> None:
         run = config.run
@@ -66,13 +82,18 @@ class Trainer:
         self.device = pick_device(run.device)
         self.group = group = parallel.start(torch.device(self.device))
         self.env = open_env(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.frames)
-        problem = make_problem(config, self.env, self.device, group)
+        self._build()
+        self.epoch, self.seconds = 0, 0.0
+
+    def _build(self) -> None:
+        """Create `algorithm` and `collector`."""
+        config = self.config
+        problem = make_problem(config, self.env, self.device, self.group)
         kind, _ = algorithm_info(config.algorithm).load()
-        self.algorithm: Any = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
+        self.algorithm = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
         noise = torch.Generator().manual_seed(self.seeds.noise)
         normalizer = ObsNormalizer(self.env.nobs, self.env.obs.images, config.settings.running_statistics)
-        self.collector = Collector(self.env, normalizer, noise, problem.cost_limits, group)
-        self.epoch, self.seconds = 0, 0.0
+        self.collector = Collector(self.env, normalizer, noise, problem.cost_limits, self.group)
 
     @property
     def step(self) -> int:
@@ -93,15 +114,11 @@ class Trainer:
         data = self.collector.collect(self.algorithm.net, run.horizon, report)
         episode = self.collector.stats.close_epoch()
         collected = time.perf_counter()
-        losses = self.algorithm.learn(
-            data, self.collector.episode_costs(episode), episode["ep/length"], self.epoch / run.nepoch
-        )
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            raise FloatingPointError(
-                f"training diverged: {', '.join(bad)} not finite; lower the step sizes, or check the environment's "
-                "rewards and costs"
+        losses = finite(
+            self.algorithm.learn(
+                data, self.collector.episode_costs(episode), episode["ep/length"], self.epoch / run.nepoch
             )
+        )
         updated = time.perf_counter()
         self.epoch += 1
         self.seconds += updated - started
@@ -120,8 +137,21 @@ class Trainer:
     def evaluate(self) -> dict[str, Any]:
         """Deterministic and stochastic episodes of a frozen copy of the policy in environments of their own."""
         run = self.config.run
-        policy = Policy(self.algorithm.net, self.collector.normalizer.copy(), describe(self.env))
-        return both_modes(policy, run.env_id, run.eval_episodes, self.seeds.evaluation)
+        return both_modes(self.policy(), run.env_id, run.eval_episodes, self.seeds.evaluation)
+
+    def policy(self) -> Actor:
+        """A frozen copy of what acts."""
+        return Policy(self.algorithm.net, self.collector.normalizer.copy(), describe(self.env))
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Pictures (h, w, 3) of what was learned, by name, for TensorBoard and the run directory."""
+        return {}
+
+    def settle(self, run_dir: Path) -> None:
+        """Hear where the run keeps its files."""
+
+    def finish(self, run_dir: Path) -> None:
+        """Remove files that a finished run does not need."""
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -144,6 +174,26 @@ class Trainer:
     def close(self) -> None:
         self.env.close()
         parallel.stop()
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of an update; refuse them if training has diverged."""
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise FloatingPointError(
+            f"training diverged: {', '.join(bad)} not finite; lower the step sizes, or check the environment's "
+            "rewards and costs"
+        )
+    return metrics
+
+
+def make_trainer(config: Config) -> Trainer:
+    """The trainer of the configuration's algorithm."""
+    if config.algorithm not in MODEL_ALGORITHMS:
+        return Trainer(config)
+    from safepo.dreamer.trainer import DreamerTrainer
+
+    return DreamerTrainer(config)
 
 
 def make_problem(config: Config, env: VectorEnv, device: str, group: parallel.Group) -> Problem:
@@ -181,7 +231,7 @@ def start(config: Config) -> Path:
     if config.run.wandb:
         check_wandb()
     refuse_existing(config.run_dir())
-    trainer = Trainer(config)
+    trainer = make_trainer(config)
     try:
         trainer.start()
         state, run_dir = trainer.state_dict(), config.run_dir()
@@ -204,7 +254,7 @@ def resume(run: str | Path) -> Path:
         raise UserError(f"run {str(run)!r} is being trained by another process (see {run_dir / 'status.json'})")
     state = checkpoint.load(checkpoint.latest(run_dir))
     config = config_from_dict(state["config"])
-    trainer = Trainer(config)
+    trainer = make_trainer(config)
     try:
         exact = trainer.load_state_dict(state)
         if trainer.epoch >= config.run.nepoch:
@@ -230,6 +280,7 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
         f"{config.algorithm} on {run.env_id}, seed {run.seed}: {run_dir}", total, trainer.step, run.cost_limit, leads
     )
     writers = _writers(config, run_dir, trainer.step, resumed, console) if leads else []
+    trainer.settle(run_dir)
     try:
         with StopRequest(console.note) as stop:
             while trainer.epoch < run.nepoch:
@@ -243,6 +294,8 @@ def _loop(trainer: Trainer, run_dir: Path, resumed: bool) -> None:
                 for writer in writers:
                     writer.write(trainer.step, metrics)
                 if last or requested or trainer.epoch % run.checkpoint_every == 0:
+                    for writer in writers:
+                        writer.show(trainer.step, trainer.pictures())
                     state = trainer.state_dict()  # by all processes: each knows its environments
                     if leads:
                         checkpoint.save(checkpoint.path_of(run_dir, trainer.epoch), state)
@@ -262,6 +315,7 @@ def _writers(config: Config, run_dir: Path, step: int, resumed: bool, console: C
     writers: list[Writer] = [
         CSVWriter(run_dir / "metrics.csv", step),
         TensorBoardWriter(run_dir / "tb", step if resumed else None),
+        PictureWriter(run_dir),
         console,
     ]
     if config.run.wandb:
@@ -274,6 +328,7 @@ def _finish(trainer: Trainer, run_dir: Path, console: ConsoleWriter) -> None:
     """Mark the run as complete, then evaluate."""
     run = trainer.config.run
     write_json(run_dir / "status.json", {"status": "finished", "step": trainer.step})
+    trainer.finish(run_dir)
     if run.eval_episodes:
         result = trainer.evaluate()
         plain = {"checkpoint": checkpoint.path_of(run_dir, trainer.epoch).name, "step": trainer.step}

@@ -24,10 +24,12 @@ class AlgorithmInfo:
     summary: str
     paper: str
     constrained: bool
+    module: str = ""
+    """If not `safepo.algorithms.<name>`."""
 
     def load(self) -> tuple[type[Any], type[Any]]:
         """Import the algorithm; return its class and its settings dataclass."""
-        module = import_module(f"safepo.algorithms.{self.name}")
+        module = import_module(self.module or f"safepo.algorithms.{self.name}")
         return getattr(module, self.symbol), getattr(module, f"{self.symbol}Settings")
 
 
@@ -91,7 +93,19 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {row[0]: AlgorithmInfo(*row) for row in _
 """For environments of one agent."""
 TEAM_ALGORITHMS: dict[str, AlgorithmInfo] = {row[0]: AlgorithmInfo(*row) for row in _TEAM_ROWS}
 """For environments of several agents."""
-ALL_ALGORITHMS = ALGORITHMS | TEAM_ALGORITHMS
+MODEL_ALGORITHMS: dict[str, AlgorithmInfo] = {
+    "safe_dreamer": AlgorithmInfo(
+        "safe_dreamer",
+        "SafeDreamer",
+        "Safe DreamerV3",
+        "acts and plans under the limit in a learned world model",
+        "Huang et al. 2024, arXiv:2307.07176",
+        True,
+        "safepo.dreamer.agent",
+    )
+}
+"""That learn a model of the environment; for one agent."""
+ALL_ALGORITHMS = ALGORITHMS | TEAM_ALGORITHMS | MODEL_ALGORITHMS
 
 
 def algorithm_info(name: str) -> AlgorithmInfo:

@@ -337,9 +337,14 @@ def test_evaluation_runs_a_fixed_number_of_whole_episodes() -> None:
         def seed(self, seed: int) -> None:
             pass
 
+        def begin(self, first: np.ndarray) -> None:
+            begun.append(int(first.sum()))
+
+    begun: list[int] = []
     result = evaluate(Idle(), "ToyClockCut-v0", episodes=25)
     assert result["episodes"] == 30  # ten environments, three episodes each
     assert result["return"]["mean"] == 10 and result["cost"]["mean"] == 100 and result["length"]["std"] == 0
+    assert sum(begun) == 10 + 30, "told of every episode, also of those that are begun and not counted"
     spread = evaluate(Idle(), "ToySpeedEnds-v0", episodes=20)["length"]
     assert spread["stderr"] == pytest.approx(spread["std"] / 20**0.5) and spread["std"] > 0
 

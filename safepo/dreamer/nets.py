@@ -1,0 +1,142 @@
+"""Layers and distributions of the world model (Hafner et al. 2023, arXiv:2301.04104)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPSILON = 1e-3
+
+
+def symlog(x: Tensor) -> Tensor:
+    """`sign(x) ln(1 + |x|)`: compresses large values of either sign (equation 1)."""
+    return torch.sign(x) * torch.log1p(x.abs())
+
+
+def symexp(x: Tensor) -> Tensor:
+    """The inverse of `symlog`."""
+    return torch.sign(x) * torch.expm1(x.abs())
+
+
+class TwoHot(nn.Module):
+    """Distributions over numbers as logits `(..., bins)` on bins that are uniform in symlog space (equations 8, 9)."""
+
+    def __init__(self, bins: int, limit: float) -> None:
+        super().__init__()
+        self.register_buffer("bins", torch.linspace(-limit, limit, bins), persistent=False)
+        self.low, self.step = -limit, 2 * limit / (bins - 1)
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """Return `symexp(sum_i p_i b_i)` (...,)."""
+        return symexp(logits.float().softmax(-1) @ self.bins)  # type: ignore[operator]
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Cross-entropy (...,) of `logits` (..., bins) with the two-hot target of `x` (...,)."""
+        place = ((symlog(x.detach()) - self.low) / self.step).clamp(0, logits.shape[-1] - 1)
+        lower = place.floor().long().clamp(max=logits.shape[-1] - 2)
+        share = (place - lower)[..., None]
+        logp = logits.float().log_softmax(-1)
+        near = torch.gather(logp, -1, torch.stack([lower, lower + 1], -1))
+        return -torch.lerp(near[..., :1], near[..., 1:], share)[..., 0]
+
+
+def initialise(weight: Tensor, generator: torch.Generator, scale: float = 1.0) -> None:
+    """Truncated normal at two standard deviations with variance `scale / mean(fan_in, fan_out)`."""
+    if scale == 0:
+        nn.init.zeros_(weight)
+        return
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
+    std = math.sqrt(2 * scale / (fan_in + fan_out)) / 0.87962566  # the cut narrows the distribution
+    nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std, generator=generator)
+
+
+def linear(nin: int, nout: int, generator: torch.Generator, scale: float = 1.0, bias: bool = True) -> nn.Linear:
+    layer = nn.Linear(nin, nout, bias=bias)
+    initialise(layer.weight, generator, scale)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mlp(nin: int, layers: int, units: int, generator: torch.Generator) -> nn.Sequential:
+    """Layers of Linear without bias, LayerNorm, SiLU."""
+    parts: list[nn.Module] = []
+    for i in range(layers):
+        parts += [linear(nin if i == 0 else units, units, generator, bias=False), nn.LayerNorm(units, NORM_EPSILON)]
+        parts.append(nn.SiLU())
+    return nn.Sequential(*parts)
+
+
+def head(nin: int, layers: int, units: int, nout: int, generator: torch.Generator, scale: float = 1.0) -> nn.Sequential:
+    """An `mlp` and a linear output layer, which starts at zero for `scale` 0."""
+    return nn.Sequential(mlp(nin, layers, units, generator), linear(units, nout, generator, scale))
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of `(n, c, h, w)`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def stages(size: int) -> int:
+    """Halvings from images of `size` pixels to 4."""
+    return int(math.log2(size // 4))
+
+
+def image_encoder(channels: int, size: int, depth: int, generator: torch.Generator) -> nn.Sequential:
+    """Convolutions 4 x 4 of stride 2 down to 4 x 4 pixels, then flat."""
+    parts: list[nn.Module] = []
+    for i in range(stages(size)):
+        conv = nn.Conv2d(channels, depth * 2**i, 4, 2, 1, bias=False)
+        initialise(conv.weight, generator)
+        parts += [conv, ChannelNorm(depth * 2**i), nn.SiLU()]
+        channels = depth * 2**i
+    return nn.Sequential(*parts, nn.Flatten())
+
+
+def image_decoder(nin: int, channels: int, size: int, depth: int, generator: torch.Generator) -> nn.Sequential:
+    """A linear layer to 4 x 4 pixels, then transposed convolutions that mirror the encoder."""
+    widths = [depth * 2**i for i in reversed(range(stages(size)))] + [channels]
+    parts: list[nn.Module] = [linear(nin, 16 * widths[0], generator), nn.Unflatten(-1, (widths[0], 4, 4))]
+    for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        last = i == len(widths) - 2
+        conv = nn.ConvTranspose2d(a, b, 4, 2, 1, bias=last)
+        initialise(conv.weight, generator)
+        parts.append(conv)
+        if last:
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        else:
+            parts += [ChannelNorm(b), nn.SiLU()]
+    return nn.Sequential(*parts)
+
+
+def mix_logits(logits: Tensor, unimix: float) -> Tensor:
+    """Log-probabilities (..., classes) of the softmax mixed with a share `unimix` of the uniform distribution."""
+    probs = logits.float().softmax(-1)
+    return torch.log((1 - unimix) * probs + unimix / logits.shape[-1])
+
+
+def sample_one_hot(logp: Tensor, gumbel: Tensor) -> Tensor:
+    """One-hot samples (..., classes), by the Gumbel-max trick, with straight-through gradients."""
+    probs = logp.exp()
+    hot = F.one_hot((logp.detach() + gumbel).argmax(-1), logp.shape[-1]).to(probs.dtype)
+    return hot + (probs - probs.detach())
+
+
+def kl(left: Tensor, right: Tensor) -> Tensor:
+    """KL divergence (...,) of categoricals given as log-probabilities (..., stoch, classes), summed over variables."""
+    return (left.exp() * (left - right)).sum((-1, -2))
+
+
+def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise."""
+    uniform = torch.rand(shape, generator=generator, device=generator.device)
+    return -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))

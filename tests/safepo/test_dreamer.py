@@ -1,0 +1,447 @@
+"""Safe DreamerV3: distributions, losses, planner, replay, resuming, and that it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from safepo.config import make_config
+from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
+from safepo.dreamer.nets import TwoHot, mix_logits, symexp, symlog
+from safepo.dreamer.planner import elites, plan
+from safepo.dreamer.replay import Replay
+from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
+from safepo.dreamer.world_model import Sequences, Shapes, State, WorldModel
+from safepo.errors import UserError
+from safepo.evaluation import write_json
+from safepo.observations import ObsMap
+from safepo.trainer import make_trainer, resume, start
+
+VARIANTS: tuple[str, ...] = Variant.__args__  # type: ignore[attr-defined]
+TOY = "tests.safepo.toy_point:RoundTheHazard-v0"
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def config(**changes: Any) -> Any:
+    given: dict[str, Any] = {"preset": "debug", "env_id": TOY, "eval_episodes": 0, **changes}
+    return make_config("safe_dreamer", **given)
+
+
+# Distributions
+
+
+@pytest.mark.parametrize("x", [-1000.0, -1.0, 0.0, 0.3, 25.0, 1e5])
+def test_two_hot_round_trip(x: float) -> None:
+    two_hot = TwoHot(255, 20.0)
+    place = (symlog(torch.tensor(x)) + 20) / (40 / 254)
+    lower = int(place.floor())
+    probs = torch.full((255,), 1e-30)
+    probs[lower], probs[lower + 1] = 1 - (place - lower), place - lower
+    assert two_hot.mean(probs.clamp(min=1e-30).log()).item() == pytest.approx(x, rel=1e-4, abs=1e-5)
+    logits = torch.randn(255, generator=generator())
+    expected = -(probs * logits.log_softmax(-1)).sum()
+    assert two_hot.loss(logits, torch.tensor(x)).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert symexp(symlog(torch.tensor(x))).item() == pytest.approx(x, rel=1e-5)
+
+
+def test_two_hot_beyond_its_bins_is_the_last_bin() -> None:
+    two_hot = TwoHot(41, 5.0)
+    logits = torch.zeros(41)
+    logits[-1] = 30.0
+    assert two_hot.loss(logits, torch.tensor(1e9)).item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_unimix_keeps_every_class_possible() -> None:
+    logp = mix_logits(torch.tensor([100.0, 0.0, 0.0, 0.0]), 0.01)
+    assert torch.allclose(logp.exp(), torch.tensor([0.9925, 0.0025, 0.0025, 0.0025]))
+
+
+# Losses
+
+
+def make_model(nvector: int = 3, nact: int = 1, **changes: Any) -> WorldModel:
+    values = {k: v for k, v in PRESETS["debug"].items() if hasattr(SafeDreamerSettings, k)}
+    return WorldModel(SafeDreamerSettings(**{**values, **changes}), Shapes(nvector, 0, 0), nact, generator())
+
+
+def linear_system(length: int, batch: int, nact: int = 1, seed: int = 0) -> Sequences:
+    """x' = x + 0.3 a from x = 0; observed are x, -x and 1; reward is x, cost 1 where x > 0.5."""
+    action = torch.rand((length, batch, nact), generator=generator(seed)) * 2 - 1
+    x = torch.cat([torch.zeros(1, batch), 0.3 * action[:-1, :, 0].cumsum(0)])
+    first = torch.zeros(length, batch)
+    first[0] = 1
+    image = torch.zeros(length, batch, 0, 0, 0, dtype=torch.uint8)
+    return Sequences(
+        torch.stack([x, -x, torch.ones_like(x)], -1), image, action, x, (x > 0.5).float(), first, torch.zeros_like(x)
+    )
+
+
+def test_equal_prior_and_posterior_cost_the_free_nats() -> None:
+    model = make_model()
+    for part in (model.rssm.prior, model.rssm.posterior):
+        torch.nn.init.zeros_(part[1].weight)
+        torch.nn.init.zeros_(part[1].bias)
+    _, _, parts = model.loss(linear_system(5, 2), generator())
+    assert float((parts["dyn"] + parts["rep"]).detach()) == pytest.approx(0.6)
+
+
+def test_costly_steps_weigh_more() -> None:
+    data = linear_system(12, 8)
+    assert 0 < data.cost.mean() < 1
+    plain = make_model(cost_weight=1.0).loss(data, generator())[2]["cost"]
+    heavy = make_model(cost_weight=10.0).loss(data, generator())[2]["cost"]
+    assert heavy > plain
+
+
+def test_first_forgets_the_past() -> None:
+    model, data = make_model(), linear_system(6, 2)
+    data.first[3] = 1
+    whole = model.observe(data, generator(1)).state
+    other = data._replace(vector=data.vector.clone(), action=data.action.clone())
+    other.vector[:3], other.action[:3] = 7.0, 0.5
+    changed = model.observe(other, generator(1)).state
+    assert not torch.equal(whole.h[2], changed.h[2])
+    assert torch.equal(whole.h[3:], changed.h[3:])
+
+
+def test_lambda_returns_by_hand() -> None:
+    reward, discount, value = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5]), torch.tensor([10.0, 20.0])
+    last = 2 + 0.5 * 20
+    assert lambda_returns(reward, discount, value, 0.9).tolist() == pytest.approx(
+        [1 + 0.5 * (0.1 * 10 + 0.9 * last), last]
+    )
+
+
+def test_constant_returns_have_scale_one() -> None:
+    scale = ReturnScale(0.99)
+    assert [scale(torch.full((10,), 100.0)) for _ in range(5)] == [1.0] * 5
+    spread = ReturnScale(0.0)
+    assert spread(torch.linspace(0, 100, 101)) == pytest.approx(90.0)
+
+
+@pytest.mark.parametrize(("g", "psi", "multiplier"), [(3.0, 0.345, 0.13), (-20.0, -0.5, 0.0)])
+def test_augmented_lagrangian_by_hand(g: float, psi: float, multiplier: float) -> None:
+    lagrangian = AugmentedLagrangian(SafeDreamerSettings(lagrange_init=0.1, penalty_init=0.01))
+    x = torch.tensor(g, requires_grad=True)
+    found = lagrangian(x)
+    assert float(found.detach()) == pytest.approx(psi)
+    assert lagrangian.multiplier == pytest.approx(multiplier)
+    assert lagrangian.coefficient == pytest.approx(0.01 * (1 + 1e-5))
+
+
+def test_the_actor_is_paid_for_cheaper_imagination() -> None:
+    """A cost that grows with the action pushes the actor's mean down, a reward pushes it up."""
+    from safepo.dreamer.behaviour import Behaviour
+
+    for variant, sign in (("dreamer", 1), ("bsrp_lag", -1)):
+        settings = SafeDreamerSettings(**{
+            **{k: v for k, v in PRESETS["debug"].items() if hasattr(SafeDreamerSettings, k)},
+            "variant": variant, "lagrange_init": 100.0, "entropy": 0.0,
+        })  # fmt: skip
+        behaviour = Behaviour(settings, 1, generator())
+        line = Line(cost=lambda x: x)
+        behaviour.actor.net = torch.nn.Linear(1, 2)
+        behaviour.critic = behaviour.cost_critic = Zero()
+        start = State(torch.zeros(4, 1), torch.zeros(4, 0))
+        loss, _, _ = behaviour.losses(line, start, torch.ones(4), 0.0, generator())  # type: ignore[arg-type]
+        (grad,) = torch.autograd.grad(loss, [behaviour.actor.net.bias])
+        assert sign * grad[0] < 0, variant
+
+
+# Planner
+
+
+class Line:
+    """A point at h that an action moves by 0.1; the reward is its place."""
+
+    def __init__(self, cost: Any) -> None:
+        self.rssm = SimpleNamespace(imagine=self.imagine, shape=(1, 1), nact=1)
+        self.two_hot = SimpleNamespace(mean=lambda x: x[..., 0])
+        self.reward, self.cost = lambda x: x, cost
+
+    def continues(self, feature: torch.Tensor) -> torch.Tensor:
+        return torch.ones_like(feature)
+
+    def imagine(self, state: State, action: torch.Tensor, noise: torch.Tensor) -> State:
+        return State(state.h + 0.1 * action, state.z)
+
+
+class Zero(torch.nn.Module):
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(feature[..., 0])
+
+    def loss(self, *args: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(())
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_planner_stops_before_a_forbidden_interval(n: int) -> None:
+    """The best plan without cost comes close to 0.35 and stays; without a budget the planner drives on."""
+    from safepo.dreamer.behaviour import Behaviour
+
+    settings = SafeDreamerSettings(
+        deter=1, units=4, stoch=1, classes=2, head_layers=1, plan_samples=200, plan_elites=20, plan_iterations=12,
+        plan_actor_share=0.0, plan_horizon=8, variant="osrp",
+    )  # fmt: skip
+    behaviour = Behaviour(settings, 1, generator())
+    behaviour.critic = Zero()  # type: ignore[assignment]
+    line = Line(cost=lambda x: ((x > 0.35) & (x < 2.0)).float())
+    state = State(torch.zeros(n, 1), torch.zeros(n, 0))
+    for budget, reached in ((0.0, 0.35), (float("inf"), 0.8)):
+        found, metrics = plan(line, behaviour, state, torch.zeros(8, n, 1), budget, 0.0, generator())  # type: ignore[arg-type]
+        path = 0.1 * found[..., 0].clamp(-1, 1).cumsum(0)
+        assert path.max(0).values.tolist() == pytest.approx([reached] * n, abs=0.05)
+        assert path[:3, 0].tolist() == pytest.approx([0.1, 0.2, 0.3], abs=0.03), "at full speed first"
+        assert (metrics["plan/cost"] == 0.0) == (budget == 0.0)
+
+
+def test_planner_takes_the_least_cost_where_nothing_is_feasible() -> None:
+    from safepo.dreamer.behaviour import Behaviour
+
+    settings = SafeDreamerSettings(
+        deter=1, units=4, stoch=1, classes=2, head_layers=1, plan_samples=100, plan_elites=10, plan_iterations=6,
+        plan_actor_share=0.0, plan_horizon=4, variant="osrp",
+    )  # fmt: skip
+    behaviour = Behaviour(settings, 1, generator())
+    behaviour.critic = Zero()  # type: ignore[assignment]
+    line = Line(cost=lambda x: 1 + x)
+    state = State(torch.zeros(1, 1), torch.zeros(1, 0))
+    found, _ = plan(line, behaviour, state, torch.zeros(4, 1, 1), 0.0, 0.0, generator())  # type: ignore[arg-type]
+    assert (found < -0.8).all()
+
+
+def brute_force(score: Any, cost: Any, budget: float, count: int) -> list[int]:
+    feasible = [i for i in range(len(score)) if cost[i] <= budget]
+    if len(feasible) >= count:
+        return sorted(feasible, key=lambda i: (-score[i], cost[i], i))[:count]
+    return sorted(range(len(score)), key=lambda i: (cost[i], -score[i], i))[:count]
+
+
+def test_elites_against_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        score, cost = rng.integers(0, 4, (2, 12)), rng.integers(0, 4, (2, 12))
+        budget, count = float(rng.integers(-1, 4)), int(rng.integers(1, 8))
+        found = elites(torch.tensor(score).float(), torch.tensor(cost).float(), budget, count)
+        assert found.tolist() == [brute_force(s, c, budget, count) for s, c in zip(score, cost, strict=True)]
+
+
+# Replay
+
+
+def make_replay(num_envs: int, capacity: int, folder: Path | None = None) -> Replay:
+    return Replay({"x": ((), np.int64), "first": ((), np.bool_)}, num_envs, capacity, folder)
+
+
+def fill(replay: Replay, n: int, begin: int = 0) -> None:
+    ids = np.arange(replay.num_envs)
+    for k in range(begin, begin + n):
+        replay.add(ids, {"x": 1000 * ids + k, "first": np.full(len(ids), k % 5 == 0)})
+
+
+def test_replay_draws_every_sequence_equally_often() -> None:
+    replay = make_replay(2, 20)
+    fill(replay, 13)
+    assert len(replay) == 20
+    assert replay.starts(4).tolist() == [7, 7]
+    data = replay.sample(7000, 4, np.random.default_rng(0))
+    assert (np.diff(data["x"], axis=0) == 1).all(), "consecutive decisions of one environment"
+    begins, counts = np.unique(data["x"][0], return_counts=True)
+    assert begins.tolist() == [*range(3, 10), *range(1003, 1010)]
+    assert abs(counts - 500).max() < 100
+    assert data["first"][0].all()
+    assert (data["first"][1:] == (data["x"][1:] % 1000 % 5 == 0)).all()
+
+
+def test_replay_in_files_survives_a_kill(tmp_path: Path) -> None:
+    replay = make_replay(1, 10, tmp_path)
+    fill(replay, 12)
+    saved = replay.state_dict()
+    assert "arrays" not in saved
+    fill(replay, 3, begin=12)  # lost: the process is killed here
+    again = make_replay(1, 10, tmp_path)
+    again.load_state_dict(saved)
+    assert sorted(set(again.sample(500, 1, np.random.default_rng(0))["x"][0])) == list(range(5, 12))
+    fill(again, 1, begin=12)
+    assert sorted(set(again.sample(500, 1, np.random.default_rng(0))["x"][0])) == list(range(5, 13))
+
+
+def test_replay_in_memory_is_part_of_the_checkpoint() -> None:
+    replay = make_replay(2, 20)
+    fill(replay, 13)
+    again = make_replay(2, 20)
+    again.load_state_dict(replay.state_dict())
+    here, there = (r.sample(9, 3, np.random.default_rng(1)) for r in (replay, again))
+    assert all(np.array_equal(here[name], there[name]) for name in here)
+
+
+# Training
+
+
+@pytest.mark.parametrize(("env_id", "terminal"), [("Truncating-v0", False), ("Terminating-v0", True)])
+def test_only_true_ends_are_terminal(env_id: str, terminal: bool) -> None:
+    import gymnasium
+
+    from tests.safepo.toy import Clock
+
+    if env_id not in gymnasium.registry:
+        limit = {"max_episode_steps": 10} if not terminal else {}
+        gymnasium.register(env_id, lambda: Clock(10 if terminal else 1000), **limit)  # type: ignore[arg-type]
+    trainer = make_trainer(config(env_id=env_id, action_repeat=4, num_envs=1, steps_per_epoch=40))
+    trainer.start()
+    trainer.run_epoch()
+    replay, n = trainer.collector.replay, 4
+    data = {name: array[0, : 2 * n] for name, array in replay.arrays.items()}
+    assert data["vector"][:, 0].tolist() == [0, 4, 8, 10, 0, 4, 8, 10], "decisions of 4, 4, 2 steps and the last sight"
+    assert data["reward"].tolist() == [0, 1 + 2 + 3 + 4, 5 + 6 + 7 + 8, 9 + 10] * 2
+    assert data["cost"].tolist() == [0, 100, 260, 190] * 2
+    assert data["first"].tolist() == [True, False, False, False] * 2
+    assert data["terminal"].tolist() == [False, False, False, terminal] * 2
+    trainer.close()
+
+
+def test_updates_follow_the_train_ratio() -> None:
+    trainer = make_trainer(config(train_ratio=24.0, prefill=50))
+    trainer.start()
+    metrics = trainer.run_epoch()
+    assert metrics["train/updates"] == int((metrics["train/decisions"] - 50) * 24 / (8 * 12))
+    assert metrics["train/decisions"] == 200
+    trainer.close()
+
+
+def weights(trainer: Any) -> list[torch.Tensor]:
+    agent = trainer.algorithm
+    return [*agent.model.state_dict().values(), *agent.behaviour.state_dict().values()]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resuming_changes_nothing(variant: str) -> None:
+    one = make_trainer(config(variant=variant, multiplier_start=0, steps_per_epoch=150))
+    one.start()
+    one.run_epoch()
+    state = one.state_dict()
+    other = make_trainer(config(variant=variant, multiplier_start=0, steps_per_epoch=150))
+    assert other.load_state_dict(state)
+    first, second = one.run_epoch(), other.run_epoch()
+    assert {k: v for k, v in first.items() if not k.startswith("time/")} == pytest.approx(
+        {k: v for k, v in second.items() if not k.startswith("time/")}, nan_ok=True, rel=0, abs=0
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+    assert one.algorithm.state_dict()["numbers"] == other.algorithm.state_dict()["numbers"]
+
+
+def test_a_run_from_start_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, stop, resume, evaluate, load; the replay of a finished run is gone."""
+    import safepo
+    from safepo import trainer as loop
+    from safepo.dreamer.trainer import DreamerTrainer
+
+    chosen = config(log_dir=str(tmp_path), total_steps=600, eval_episodes=2, checkpoint_every=1, variant="osrp_lag")
+    epochs = []
+    run_epoch = DreamerTrainer.run_epoch
+
+    def killed(self: DreamerTrainer, progress: Any = None) -> dict[str, float]:
+        if len(epochs) == 1:
+            raise KeyboardInterrupt
+        epochs.append(1)
+        return run_epoch(self, progress)
+
+    monkeypatch.setattr(DreamerTrainer, "run_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start(chosen)
+    monkeypatch.setattr(DreamerTrainer, "run_epoch", run_epoch)
+    assert (chosen.run_dir() / "replay" / "vector.bin").exists()
+    write_json(chosen.run_dir() / "status.json", {"status": "interrupted"})  # its process is this one
+    run = resume(chosen.run_dir())
+    assert loop.run_status(run) == "finished"
+    assert not (run / "replay").exists()
+    assert (run / "open_loop.png").stat().st_size > 100
+    assert (run / "eval.json").exists()
+    result = safepo.evaluate(run, episodes=4)
+    assert result["deterministic"]["episodes"] == 4
+    policy = safepo.load(run)
+    policy.seed(0)
+    first = policy.predict(np.zeros(6))
+    assert first.shape == (2,)
+    assert abs(first).max() <= 1
+    whole = make_trainer(config(log_dir=str(tmp_path / "other"), total_steps=600, checkpoint_every=1))
+    whole.start()
+    for _ in range(3):
+        whole.run_epoch()
+    resumed = safepo.load(run)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(weights(whole), weights(SimpleNamespace(algorithm=resumed.agent)), strict=True)
+    )
+
+
+def test_images_and_vectors_together() -> None:
+    obs = ObsMap.of(
+        "x",
+        __import__("gymnasium").spaces.Dict(
+            {
+                "back": __import__("gymnasium").spaces.Box(0, 255, (16, 16, 3), np.uint8),
+                "front": __import__("gymnasium").spaces.Box(0, 255, (16, 16, 3), np.uint8),
+                "lidar": __import__("gymnasium").spaces.Box(0, 1, (5,), np.float64),
+            }
+        ),
+        1,
+    )
+    assert Shapes.of(obs, "all") == Shapes(5, 6, 16)
+    assert Shapes.of(obs, "vector") == Shapes(5, 0, 0)
+    assert Shapes.of(obs, "images") == Shapes(0, 6, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"env_id": "tests.safepo.toy:ToyDiscrete-v0"}, "Box"),
+        ({"cost_limit": "cost_hazards=1,cost_vases=2", "env_id": "SafetyPointGoal1-v0"}, "one limit"),
+        ({"inputs": "images"}, "no such part"),
+        ({"plan_elites": 1000}, "exceeds plan_samples"),
+        ({"variant": "ocrp"}, "bsrp_lag"),
+        ({"preset": "quick"}, "tiny_plus"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        make_trainer(config(**changes))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid(preset: str) -> None:
+    assert config(preset=preset).run.num_envs >= 1
+
+
+# Learning
+
+
+def test_the_model_learns_a_linear_system() -> None:
+    """It fits a batch, and predicts unseen sequences from their actions alone."""
+    model = make_model(deter=64, units=32, stoch=8, classes=8, mlp_units=32, free_nats=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3, fused=True)
+    noise, before = generator(1), None
+    for k in range(250):
+        loss, _, _ = model.loss(linear_system(12, 16, seed=k % 20), noise)
+        before = before or float(loss.detach())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3 * before
+    unseen = linear_system(12, 64, seed=99)
+    with torch.no_grad():
+        feature, reward, _ = model.open_loop(unseen, 3, noise)
+        vector, _ = model.decode(feature)
+    assert vector is not None
+    error = (vector[3:, :, 0] - unseen.vector[3:, :, 0]).square().mean()
+    spread = (unseen.vector[3:, :, 0] - unseen.vector[2, :, 0]).square().mean()
+    assert error < 0.3 * spread, "better than to believe that nothing moves"
+    assert (reward[3:] - unseen.reward[3:]).square().mean() < 0.5 * spread
