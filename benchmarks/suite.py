@@ -94,7 +94,7 @@ def _expand(matrix: dict[str, Any]) -> Iterator[Config]:
 
     matrix = dict(matrix)
     env_ids, algorithms, seeds = (_listed(matrix, key) for key in AXES[:3])
-    algorithms = WORDS[algorithms[0]] if algorithms[0] in WORDS else algorithms
+    algorithms = WORDS.get(algorithms[0], algorithms)
     axes = {
         key: _listed(matrix, name)
         for name, key in (("total_steps", "total_steps"), ("cost_limits", "cost_limit"))
