@@ -10,7 +10,8 @@ reset ms          one `reset()` of all n simulations, divided by n
 bare steps/s      `Batch.step` alone: same model, same starts, same actions, same threads; where episodes end early, the
                   rows of the next starts are written into the batch
 of bare           env steps/s (resets included) / bare steps/s
-async steps/s     velocity tasks: `gymnasium.make_vec(..., "async")` of Gymnasium's own v5 environment, one process each
+async steps/s     one agent's velocity tasks: `gymnasium.make_vec(..., "async")` of Gymnasium's own v5 environment, a
+                  process each
 x async           env steps/s / async steps/s
 
 Actions are drawn before the clock starts. The environment, the bare batch and the reference suite take turns inside
@@ -46,6 +47,8 @@ import numpy as np
 from mujoco.batch import Batch
 
 import safety_gym
+from safety_gym import multi_agent
+from safety_gym.multi_agent import is_multi_agent
 
 IDS = (
     "SafetyPointGoal1-v0",
@@ -62,6 +65,8 @@ IDS = (
     "SafetyWalker2dVelocity-v1",
     "SafetyAntVelocity-v1",
     "SafetyHumanoidVelocity-v1",
+    "SafetyPointMultiGoal1-v0",
+    "Safety2x4AntVelocity-v0",
 )
 ENGINE_CALLS = ("step", "rollout", "forward", "reset")
 ONCE_ABOVE = 64  # larger batches are measured once
@@ -129,13 +134,26 @@ def draw_actions(space: Any, steps: int, seed: int, shape: tuple[int, ...] = ())
     return rng.uniform(space.low, space.high, (steps, *shape, *space.shape))
 
 
+def draw_batched(env: Any, steps: int, seed: int) -> tuple[list[Any], np.ndarray]:
+    """What `env.step` takes in so many vector steps, and the controls (steps, n, u) that these are."""
+    n = env.num_envs
+    if not is_multi_agent(env.unwrapped.env_id):
+        controls = draw_actions(env.single_action_space, steps, seed, (n,))
+        return list(controls), controls
+    by_agent = {
+        name: draw_actions(space, steps, seed + j, (n,)) for j, (name, space) in enumerate(env.action_spaces.items())
+    }
+    actions = [{name: rows[t] for name, rows in by_agent.items()} for t in range(steps)]
+    return actions, np.array([env.controls(action) for action in actions])
+
+
 def make_batched(env_id: str, n: int, threads: int) -> Any:
     return safety_gym.make_vec(env_id, num_envs=n, num_threads=min(n, threads))
 
 
 def run_batched(env: Any, length: int, seed: int) -> Measurement:
     """Whole episodes of a vector environment: `length` vector steps after a reset, the autoresets included."""
-    actions = draw_actions(env.single_action_space, length, seed, (env.num_envs,))
+    actions, _ = draw_batched(env, length, seed)
     env.reset(seed=seed)
     clock, resets = EngineClock(), 0
     with clock.running():
@@ -166,6 +184,22 @@ def run_single(env: gymnasium.Env, length: int, seed: int) -> Measurement:
     return Measurement(length, wall, clock.seconds, resets)
 
 
+def run_parallel(env: Any, length: int, seed: int) -> Measurement:
+    """Whole episodes of a PettingZoo `ParallelEnv`, as `run_single`."""
+    actions, _ = draw_batched(env.vec, length, seed)
+    env.reset(seed=seed)
+    clock, resets = EngineClock(), 0
+    with clock.running():
+        start = time.perf_counter()
+        for action in actions:
+            env.step({name: rows[0] for name, rows in action.items()})
+            if not env.agents:
+                env.reset()
+                resets += 1
+        wall = time.perf_counter() - start
+    return Measurement(length, wall, clock.seconds, resets)
+
+
 def run_resets(env: Any, seed: int, count: int) -> float:
     """Milliseconds per simulation of `count` full resets."""
     env.reset(seed=seed)
@@ -179,7 +213,7 @@ def run_bare(env: Any, length: int, seed: int, threads: int) -> Measurement:
     """The engine alone from the starts of `env`: no bound outputs, no observation; gremlins stand still."""
     model, config, n = env.unwrapped.scene.model, env.unwrapped.scene.config, env.num_envs
     stage = mujoco.mjtStage.mjSTAGE_NONE if config.lagged else mujoco.mjtStage.mjSTAGE_ACC
-    actions = draw_actions(env.single_action_space, length + 1, seed, (n,))
+    actions, controls = draw_batched(env, length + 1, seed)
     env.reset(seed=seed)
     env.step(actions[0])  # driven objects take their places at the first step
     start_rows, starts = env.unwrapped.batch.state.copy(), []
@@ -191,9 +225,9 @@ def run_bare(env: Any, length: int, seed: int, threads: int) -> Measurement:
     ctrl = batch.bind("ctrl")
     batch.state[:] = start_rows
     batch.forward()
-    actions = np.clip(actions, *model.actuator_ctrlrange.T)
+    controls = np.clip(controls, *model.actuator_ctrlrange.T)
     start = time.perf_counter()
-    for action, (ended, rows) in zip(actions[1:], starts, strict=True):
+    for action, (ended, rows) in zip(controls[1:], starts, strict=True):
         ctrl[:] = action
         batch.step(nstep=config.substeps, stage=stage.value)
         if len(ended):
@@ -254,12 +288,9 @@ REFERENCE_FAILED = (
 
 def measure_id(env_id: str, args: argparse.Namespace, reference: Reference | None) -> list[dict[str, Any]]:
     """All rows of one id. The repeats are the outermost loop, so that what is compared runs close together."""
-    parsed, length = safety_gym.registry.parse(env_id), safety_gym.registry.max_episode_steps(env_id)
+    walker = own_walker(env_id)
     batched = {n: make_batched(env_id, n, args.threads) for n in args.num_envs}
-    singles: dict[str, gymnasium.Env] = {
-        "gymnasium.make": gymnasium.make(env_id),
-        "gymnasium.make, unwrapped": gymnasium.make(env_id).unwrapped,
-    }
+    singles, run_alone, length = make_singles(env_id)
     runs: dict[str, list[dict[str, Any]]] = {}
     for env in batched.values():
         run_batched(env, 20, seed=0)  # warm up
@@ -273,7 +304,7 @@ def measure_id(env_id: str, args: argparse.Namespace, reference: Reference | Non
             ref["rate_without_resets"] = ref["steps"] / ref["step_s"]
             runs.setdefault("reference", []).append(ref)
         for name, env in singles.items():
-            result = run_single(env, length, seed)
+            result = run_alone(env, length, seed)
             runs.setdefault(name, []).append(_row(result, ref))
         for n, env in batched.items():
             if n > ONCE_ABOVE and repeat:
@@ -283,14 +314,32 @@ def measure_id(env_id: str, args: argparse.Namespace, reference: Reference | Non
             row["reset_ms"] = run_resets(env, seed, count=max(1, 64 // n))
             row["bare_rate"] = run_bare(env, min(length, args.bare_steps), seed, args.threads).rate
             row["of_bare"] = result.rate / row["bare_rate"]
-            if parsed.task == safety_gym.registry.VELOCITY and n <= ONCE_ABOVE:
-                row["async_rate"] = run_async(parsed.robot, n, ASYNC_STEPS, seed).rate
+            if walker is not None and n <= ONCE_ABOVE:
+                row["async_rate"] = run_async(walker, n, ASYNC_STEPS, seed).rate
                 row["times_async"] = result.rate / row["async_rate"]
             runs.setdefault(f"make_vec, n = {n}", []).append(row)
 
     for env in [*batched.values(), *singles.values()]:
         env.close()
     return [{"env_id": env_id, "face": face, **_medians(rows)} for face, rows in runs.items()]
+
+
+def own_walker(env_id: str) -> str | None:
+    """The walker of a velocity task of one agent, of which Gymnasium has an environment."""
+    if is_multi_agent(env_id):
+        return None
+    parsed = safety_gym.registry.parse(env_id)
+    return parsed.robot if parsed.task == safety_gym.registry.VELOCITY else None
+
+
+def make_singles(env_id: str) -> tuple[dict[str, Any], Callable[[Any, int, int], Measurement], int]:
+    """The faces of a single simulation by name, what measures them, and the steps of an episode."""
+    if is_multi_agent(env_id):
+        env = safety_gym.parallel_env(env_id)
+        return {"parallel_env": env}, run_parallel, env.vec.sim.max_episode_steps or 1000
+    made = gymnasium.make(env_id)
+    faces = {"gymnasium.make": made, "gymnasium.make, unwrapped": gymnasium.make(env_id).unwrapped}
+    return faces, run_single, safety_gym.registry.max_episode_steps(env_id)
 
 
 def _row(result: Measurement, ref: dict[str, Any] | None) -> dict[str, Any]:
@@ -366,12 +415,12 @@ def machine(packages: tuple[str, ...] = ("numpy", "mujoco", "gymnasium")) -> dic
 
 
 def profile(env_id: str, n: int, threads: int, lines: int) -> None:
-    """Print the functions that one episode spends its time in: the batch of `n`, then `gymnasium.make`."""
-    length = safety_gym.registry.max_episode_steps(env_id)
-    batched, single = make_batched(env_id, n, threads), gymnasium.make(env_id)
+    """Print the functions that one episode spends its time in: the batch of `n`, then a single one."""
+    singles, run_alone, length = make_singles(env_id)
+    batched, (name, single) = make_batched(env_id, n, threads), next(iter(singles.items()))
     cases: list[tuple[str, Callable[[], Measurement]]] = [
         (f"make_vec, n = {n}", lambda: run_batched(batched, length, seed=0)),
-        ("gymnasium.make", lambda: run_single(single, length, seed=0)),
+        (name, lambda: run_alone(single, length, 0)),
     ]
     for title, run in cases:
         run()
@@ -400,7 +449,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     try:
         for env_id in args.ids:
-            safety_gym.registry.parse(env_id)
+            (multi_agent.parse if is_multi_agent(env_id) else safety_gym.registry.parse)(env_id)
     except (ValueError, NotImplementedError) as error:
         parser.error(str(error))
     if args.reference_python and shutil.which(args.reference_python) is None:

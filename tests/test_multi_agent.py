@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import pickle
@@ -15,10 +16,13 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from mujoco.batch import Batch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 from pettingzoo.utils import parallel_to_aec
 
 import safety_gym
+from benchmarks import speed
+from safety_gym.cli import bench
 from safety_gym.multi_agent import cost_parallel_env, is_multi_agent
 from safety_gym.multi_agent.vector import MultiAgentVectorEnv
 from safety_gym.objects import TEAM_GOALS, TEAM_RGB
@@ -612,7 +616,7 @@ def test_observations_are_mamujocos(name: str) -> None:
     got = np.array([engine[array][index] for mine in items for array, index in mine])
     np.testing.assert_array_equal(got, want)
     parts = np.split(ctrl[None], np.cumsum([len(own) for own in task.partition])[:-1], axis=1)  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(envs._joined(dict(zip(envs.possible_agents, parts, strict=True)))[0, 0], joined)
+    np.testing.assert_array_equal(envs.controls(dict(zip(envs.possible_agents, parts, strict=True)))[0], joined)
 
 
 @pytest.mark.parametrize("env_id", WALKERS)
@@ -645,7 +649,7 @@ def test_a_divided_walker_is_the_walker(env_id: str) -> None:
     for t in range(35):
         actions = moves(envs, t, 3)
         _, reward, cost, terminated, truncated, info = envs.step(actions)
-        obs1, reward1, terminated1, truncated1, info1 = one.step(envs._joined(actions)[:, 0])
+        obs1, reward1, terminated1, truncated1, info1 = one.step(envs.controls(actions))
         np.testing.assert_array_equal(envs.state(), obs1)
         for j in range(envs.num_agents):
             np.testing.assert_array_equal(reward[:, j], reward1)
@@ -659,9 +663,9 @@ def test_speed_backwards(env_id: str, signed: bool) -> None:
     """Fast backwards costs, but not for Swimmer, whose speed has a sign."""
     envs = vector(env_id, 1)
     envs.reset(seed=0)
-    for speed, cost in ((5.0, 1.0), (-5.0, 0.0 if signed else 1.0)):
+    for pace, cost in ((5.0, 1.0), (-5.0, 0.0 if signed else 1.0)):
         envs.sim.world.qvel[:] = 0
-        envs.sim.world.qvel[:, 0] = speed
+        envs.sim.world.qvel[:, 0] = pace
         assert envs.step(still(envs, 1))[2].tolist() == [[cost, cost]]
 
 
@@ -715,6 +719,35 @@ def test_own_partitions() -> None:
 def test_errors(env_id: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("(", r"\(")):
         safety_gym.parallel_env(env_id, **options)
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("env_id", ["SafetyPointMultiGoal1-v0", "Safety2x4AntVelocity-v0"])
+def test_speed_is_measured_beside_the_engine(env_id: str) -> None:
+    row = bench.measure(env_id, 2, 0.2, {})
+    assert row["env_steps"] > 0 and 0 < row["outside_share"] < 1 and 0 < row["ratio"] < 1.5
+    args = argparse.Namespace(num_envs=[2], threads=1, repeats=1, bare_steps=20)
+    single, batch = speed.measure_id(env_id, args, None)
+    assert (single["face"], batch["face"]) == ("parallel_env", "make_vec, n = 2")
+    assert batch["steps"] == 2000 and batch["of_bare"] == batch["rate"] / batch["bare_rate"]
+    assert {single["resets"] > 0, batch["resets"] > 0} == {True}
+
+
+def test_the_engine_alone_gets_the_controls_of_the_team() -> None:
+    """From the same start it computes the same motion, up to what the environment adds: nothing, here."""
+    envs = vector("SafetyCarMultiGoal0-v0", 2, num_threads=1)
+    actions, controls = speed.draw_batched(envs, 5, seed=3)
+    envs.reset(seed=0)
+    bare = Batch(envs.scene.model, 2, nthread=1, persistent=envs.batch.persistent)
+    bare.state[:] = envs.batch.state
+    bare.forward()
+    for action, control in zip(actions, controls, strict=True):
+        bare.bind("ctrl")[:] = np.clip(control, *envs.scene.model.actuator_ctrlrange.T)
+        bare.step(nstep=envs.scene.config.substeps)
+        envs.step(action)
+    np.testing.assert_array_equal(bare.state, envs.batch.state)
 
 
 @pytest.mark.gl

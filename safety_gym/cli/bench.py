@@ -87,19 +87,26 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     from mujoco.batch import Batch
 
     import safety_gym
+    from safety_gym.multi_agent import is_multi_agent
 
+    teams = is_multi_agent(env_id)
     envs = safety_gym.make_vec(env_id, num_envs=num_envs, **options)
     vec: Any = envs.unwrapped
-    space: Any = envs.single_action_space
     engine, limit, rng = vec.batch, vec.sim.max_episode_steps, np.random.default_rng(0)
     bare = Batch(vec.scene.model, num_envs, nthread=engine.nthread, persistent=engine.persistent)
     ctrl = bare.bind("ctrl")
 
-    def draw(length: int) -> Any:
-        return rng.uniform(space.low, space.high, (length, num_envs, *space.shape))
+    def draw(length: int) -> tuple[list[Any], list[Any]]:
+        """What the environment takes, and what of it the engine gets."""
+        spaces = vec.action_spaces if teams else {"": envs.single_action_space}
+        rows = {name: rng.uniform(s.low, s.high, (length, num_envs, *s.shape)) for name, s in spaces.items()}
+        if not teams:
+            return list(rows[""]), list(rows[""])
+        actions = [{name: array[t] for name, array in rows.items()} for t in range(length)]
+        return actions, [vec.controls(action) for action in actions]
 
     envs.reset(seed=0)
-    warm_up, _ = timed(_step_all, envs, draw(10))
+    warm_up, _ = timed(_step_all, envs, draw(10)[0])
     block = int(min(max(0.1 * 10 / warm_up, 1), 1000, max(1, 2_000_000 // num_envs)))
     clock = _EngineClock(engine)
     env_s = bare_s = 0.0
@@ -107,13 +114,13 @@ def measure(env_id: str, num_envs: int, seconds: float, options: Mapping[str, An
     in_step = False  # whether the bare engine is where the environment is
     while env_s + bare_s < seconds or not steps:
         length = block if limit is None else min(block, limit - int(vec.sim.world.memory["steps"].max()))
-        actions = draw(length)  # an episode ends with the last of them
+        actions, controls = draw(length)  # an episode ends with the last of them
         if not in_step:
             bare.state[:] = engine.state
             bare.forward()
         elapsed, ended = timed(_step_all, envs, actions)
         env_s, resets, steps = env_s + elapsed, resets + ended, steps + length
-        bare_s += timed(_step_bare, bare, ctrl, actions, vec.scene.config)[0]
+        bare_s += timed(_step_bare, bare, ctrl, controls, vec.scene.config)[0]
         in_step = not ended
     engine_s = clock.seconds
     if limit is not None:

@@ -85,10 +85,10 @@ def find_id(text: str) -> str:
     UserError with the closest ids.
     """
     from safety_gym import registry
-    from safety_gym.multi_agent import is_multi_agent, parse
+    from safety_gym.multi_agent import is_multi_agent, multi_agent_ids, parse
 
     name = text.removeprefix("safety_gym:")
-    ids = registry.ids()
+    ids = [*registry.ids(), *multi_agent_ids()]
     spelt = {n.lower(): n for e in registry.grammar() for n in (e.canonical, e.twin)} | {i.lower(): i for i in ids}
     if name.lower() in spelt:
         return spelt[name.lower()]
@@ -105,9 +105,12 @@ def find_id(text: str) -> str:
 def suggest_ids(text: str, fitting: Sequence[str] = ()) -> str:
     """Return the end of an error about an id: the `fitting` ids, or those that hold `text`, or the closest."""
     from safety_gym import registry
+    from safety_gym.multi_agent import multi_agent_ids
 
-    low = {i.lower(): i for i in registry.ids()}
+    single = registry.ids()
+    low = {i.lower(): i for i in [*single, *multi_agent_ids()]}
     holding = [i for name, i in low.items() if text and text.lower() in name]
+    holding = [i for i in holding if i in single] or holding  # those of several agents, where there are no others
     near = difflib.get_close_matches(text.lower(), low, 3, 0.6)
     close = fitting or (holding if len(holding) <= 4 else []) or [low[name] for name in near]
     if close:

@@ -113,7 +113,7 @@ class MultiAgentVectorEnv(BatchEnv):
             ValueError: an agent misses, a wrong shape, or NaN; nothing has moved then.
             gymnasium.error.ResetNeeded: before the first reset, or for ended episodes in the disabled autoreset mode.
         """
-        return self._advance(self.sim.check_action(self._joined(actions)))
+        return self._advance(self.sim.check_action(self._by_robot(actions)))
 
     def state(self) -> Array:
         """Return what a centralised critic sees, (n, s), fresh.
@@ -126,9 +126,13 @@ class MultiAgentVectorEnv(BatchEnv):
         """Release the renderer."""
         self.close_extras()
 
+    def controls(self, actions: Any) -> Array:
+        """Return the numbers (n, u) that actions are to the physics engine, in the order of its controls, unclipped."""
+        return self._by_robot(actions).reshape(self.num_envs, -1)
+
     # --- details ------------------------------------------------------------------------------------------------------
 
-    def _joined(self, actions: Any) -> Array:
+    def _by_robot(self, actions: Any) -> Array:
         """Return the controls of all agents, (n, r, u) for `r` robots."""
         sim, n = self.sim, self.num_envs
         if not isinstance(actions, Mapping):
