@@ -14,6 +14,10 @@ Files of multi-agent tasks hold two robots; they are compared with contacts cred
 `info` has no `cost_contact_other`; here it is 0. Bodies are kept awake: the speed below 1e-6 m/s that a sleeping vase
 loses grows to 1e-6 m in a free run of six steps in which a robot pushes it.
 
+Where a robot touches what has a shape of its own here (scenery, meshes of objects), numbers are not judged. Instead the
+number of steps in which that costs, over the windows, must be within a fifth of the recorded one; what lidars read of
+meshed objects that move may differ by 1e-3.
+
 Files of velocity tasks hold no solver state: every tenth row is loaded with a cold start. Those recorded on MuJoCo 4
 have margins as written and start from orientations as drawn; those recorded on MuJoCo 2.3.3 are compared with the
 defaults.
@@ -37,11 +41,14 @@ from safety_gym import registry
 from safety_gym.multi_agent import ids as multi_agent
 from safety_gym.objects import Mobility
 from safety_gym.robots import Robot
+from safety_gym.scenery import Scenery
 from safety_gym.simulator import Simulator
 from safety_gym.task import Task
 from safety_gym.tasks.button import ButtonTask
 from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
+from safety_gym.tasks.formula_one import FormulaOneTask
 from safety_gym.tasks.multi_goal import MultiGoalTask
+from safety_gym.tasks.race import RaceTask
 
 Array = NDArray[np.float64]
 
@@ -108,6 +115,11 @@ WINDOW = 10
 ALPHA = 1e-5
 """Opacities may differ by this: the reference sums up their changes in single precision."""
 _ALPHA_KINDS = ("goal", "hazards", "vases")
+MOVING_LIDAR = 1e-3
+"""Readings of meshed objects that move may differ by this."""
+TOUCH_COSTS = ("cost_static_geoms_contact", "cost_vases_contact", "cost_gremlins", "cost_pillars")
+TOUCH_SHARE = 0.2
+"""By how much the number of steps with such costs may differ in tasks with scenery, as a share."""
 
 
 @dataclass
@@ -377,6 +389,61 @@ class TeamReplay(Replay):
             memory["touched_last"][0] = self.data["vase_last_contact"][k] == agents[:, None]
 
 
+class SceneryReplay(Replay):
+    """A file of a task with scenery: physics runs substep by substep, to notice what the robot touches."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        scene, world = self.sim.scene, self.sim.world
+        model = scene.model
+        looks = (slot.spec for slot in scene.slots.values() if slot.spec.look and slot.spec.look.geoms)
+        names = {name for spec in looks for name in spec.names()}
+        bodies = [model.body(i) for i in range(model.nbody)]
+        own = [body.id for body in bodies if body.name in names or body.name.startswith(f"{Scenery.kind}/")]
+        self.own_shape = np.isin(model.geom_bodyid, own)
+        self.of_robot = model.body_rootid[model.geom_bodyid] == model.body_rootid[scene.agent_body[0]]
+        self.moving = [
+            t
+            for t in self.sim.observer.terms
+            for kind, slot in scene.slots.items()
+            if t.key == f"{kind}_lidar" and slot.spec.look and slot.qpos is not None
+        ]
+        self.physics = mujoco.MjData(model)
+        self.touched = False
+        world.step = self._substeps  # type: ignore[method-assign]
+
+    def _substeps(self, ids: Any = None) -> None:
+        world = self.sim.world
+        for _ in range(world.scene.config.substeps):
+            world.batch.step(nstep=1)
+            world.batch.get_data(0, self.physics)
+            pairs = self.physics.contact.geom
+            for one, other in (pairs.T, pairs.T[::-1]):
+                self.touched |= bool((self.of_robot[one] & self.own_shape[other]).any())
+        world.forward()
+
+    def step(self, t: int) -> dict[str, Any]:
+        """Also say whether the robot touched a shape of our own."""
+        self.touched = False
+        got = super().step(t)
+        want = self.data["obs"][t + 1]
+        for term in self.moving:
+            here = slice(term.start, term.stop)
+            near = np.abs(got["obs"][here] - want[here]) <= MOVING_LIDAR
+            got["obs"][here] = np.where(near, want[here], got["obs"][here])
+        return got | {"touched": self.touched}
+
+
+class FormulaOneReplay(SceneryReplay):
+    """A file of a FormulaOne task, integrated as it was recorded."""
+
+    def _options(self) -> dict[str, Any]:
+        return {"integrator": "rk4"}
+
+    def set_goal(self, k: int) -> None:
+        self.sim.world.move_zone(self.ids, FormulaOneTask.goal_kind, self.data["goal_xy"][k][None])
+
+
 class FadingReplay(Replay):
     """A file of a Fading task; it also holds how opaque the goal, hazards and vases are."""
 
@@ -457,6 +524,8 @@ class VelocityReplay(Replay):
 
 _REPLAYS: Mapping[str, type[Replay]] = {
     registry.VELOCITY: VelocityReplay,
+    **{task.name: SceneryReplay for task in (RaceTask,)},
+    FormulaOneTask.name: FormulaOneReplay,
     FadingEasyTask.name: FadingReplay,
     FadingHardTask.name: FadingReplay,
 }
@@ -509,6 +578,8 @@ def _one_step(replay: Replay, tolerance: Tolerance, report: Report) -> None:
             continue
         replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
         got = replay.step(k)
+        if got.get("touched"):
+            continue
         errors = _errors(replay, k, got)
         report.samples += 1
         if errors["obs"] > tolerance.obs:
@@ -578,17 +649,25 @@ def _at_threshold(want: float, got: float) -> bool:
 
 
 def _windows(replay: Replay, report: Report) -> None:
-    """Ten steps from every stored state, without a goal or intervention inside; only reported."""
+    """Ten steps from every stored state, without a goal or intervention inside: only reported, but for touch costs."""
     data = replay.data
+    columns = [i for i, name in enumerate(replay.meta["cost_names"]) if name in TOUCH_COSTS]
+    steps = {"recorded": 0, "here": 0}
     for j, k in enumerate(map(int, data["full_step"])):
         stop = k + WINDOW
         if stop > replay.steps or any(k <= i < stop for i in replay.interventions) or data["goal_met"][k:stop].any():
             continue
         replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
+        touched = False
         for t in range(k, stop):
             got = replay.step(t)
-        error = _largest(got["qpos"] - data["qpos"][stop])
-        report.window_qpos = max(report.window_qpos, error)
+            touched |= bool(got.get("touched"))
+            steps["recorded"] += int(np.nansum(data["cost_raw"][t, columns]) > 0)
+            steps["here"] += int(sum(got["raw"].get(name, 0.0) for name in TOUCH_COSTS) > 0)
+        if not touched:
+            report.window_qpos = max(report.window_qpos, _largest(got["qpos"] - data["qpos"][stop]))
+    if isinstance(replay, SceneryReplay) and abs(steps["here"] - steps["recorded"]) > TOUCH_SHARE * steps["recorded"]:
+        report.problems.append(f"windows: {steps['here']} steps with a cost of touch instead of {steps['recorded']}")
 
 
 def _free_runs(replay: Replay, tolerance: Tolerance, report: Report) -> None:
@@ -612,6 +691,8 @@ def _free_run(replay: Replay, j: int, k: int, needed: int) -> int:
     replay.load(k, data["full_qpos"][j], data["full_qvel"][j], data["full_warmstart"][j])
     for t in range(k, k + needed):
         got = replay.step(t)
+        if got.get("touched"):
+            return needed
         if got["goal_met"] != bool(data["goal_met"][t]):
             return t - k
         if _largest(got["qpos"] - data["qpos"][t + 1]) > FREE_RUN_QPOS:

@@ -137,7 +137,7 @@ def _reward(sim: Simulator) -> dict[str, Any]:
 
 def _cost(sim: Simulator) -> dict[str, Any]:
     def term(cost: Any, charger: Any) -> dict[str, Any]:
-        by = charger.kind if isinstance(charger, ObjectSpec) else "speed"
+        by = getattr(charger, "kind", "speed")
         return _pick(cost, "key", "meaning") | {"charged_by": by, "every_step": cost.present is None}
 
     return {"terms": [term(*pair) for pair in sim.terms], "indicator": sim.config.constrain_indicator}
@@ -169,7 +169,7 @@ def _ends(task: Task, steps: int | None, exception: float) -> list[dict[str, str
     rows = [] if steps is None else [("truncated", f"after {steps} steps")]
     if task.has_goal and not config.continue_goal:
         rows.append(("terminated", "when the goal is reached (continue_goal=False)"))
-    elif task.has_goal and "goal" not in task.derived and config.terminate_resample_failure:
+    elif task.has_goal and not task.derived and config.terminate_resample_failure:
         rows.append(("terminated", "when no place for a new goal is found"))
     floor = task.robots[0].alive_above
     if floor is not None:

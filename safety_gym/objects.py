@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -131,21 +132,22 @@ class ObjectSpec:
     unique: ClassVar[bool] = False
     """True for kinds of which a scene has at most one; their layout entry is a point, not a list."""
 
-    @property
+    @functools.cached_property
     def look(self) -> Look | None:
-        """The mesh it is drawn as; None: its geoms."""
-        return LOOKS[self.mesh_name] if self.is_meshed else None
+        """The mesh it is drawn as, with what is touched of it, in this object's size; None: its plain shape."""
+        if not self.is_meshed:
+            return None
+        look = LOOKS[self.mesh_name]
+        return look.scaled(getattr(self, "size", look.size) / look.size)
 
     @property
     def z(self) -> float:
         """Height of the body frame at its placement."""
-        look = self.look
-        return self._z if look is None or look.z is None else look.z
+        return self.look.z if self.look is not None and self.look.geoms else self._z
 
     def geoms(self) -> tuple[Geom, ...]:
         """Return its shape in the body frame."""
-        look = self.look
-        return self._geoms() if look is None or look.geoms is None else look.geoms
+        return self.look.geoms if self.look is not None and self.look.geoms else self._geoms()
 
     @property
     def _z(self) -> float:
@@ -194,6 +196,8 @@ class Goal(ObjectSpec):
     reward_goal: float = 1.0
     reward_distance: float = 1.0
     mesh_name: str = "goal"
+    origin_z: float | None = None
+    """Height from which three-dimensional distances are measured, m; None: its middle."""
 
     kind = "goal"
     singular = "goal"
@@ -204,10 +208,26 @@ class Goal(ObjectSpec):
 
     @property
     def _z(self) -> float:
-        return self.size / 2 + 0.01
+        return self.size / 2 + 0.01 if self.origin_z is None else self.origin_z
 
     def _geoms(self) -> tuple[Geom, ...]:
-        return (Geom("cylinder", (self.size, self.size / 2, 0.0)),)
+        return (Geom("cylinder", (self.size, self.size / 2, 0.0), (0.0, 0.0, self.size / 2 + 0.01 - self.z)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedGoal(Goal):
+    keepout: float = 0.305
+    staged_locations: tuple[tuple[float, float], ...] = ()
+    """Where it stands, one place after another, from the last on to the first."""
+
+    kind = "staged_goal"
+    singular = "staged_goal"
+    rgb = (1.0, 1.0, 1.0)
+
+    def validate(self) -> None:
+        super().validate()
+        if not self.staged_locations:
+            raise ValueError("staged_goal.staged_locations: expected a list of points (x, y), metres, at least one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -503,7 +523,9 @@ TEAM_GOALS: tuple[type[Goal], ...] = tuple(_team_goal(color) for color in TEAM_R
 
 KINDS: Mapping[str, type[ObjectSpec]] = {
     cls.kind: cls
-    for cls in (Goal, Hazards, Vases, Pillars, Buttons, Gremlins, PushBox, Circle, Sigwalls, Apples, Oranges)
+    for cls in (
+        Goal, StagedGoal, Hazards, Vases, Pillars, Buttons, Gremlins, PushBox, Circle, Sigwalls, Apples, Oranges,
+    )
 }
 """Kinds by the key used in observations, costs and layouts."""
 
@@ -521,6 +543,7 @@ FIELD_HELP: Mapping[str, str] = {
     "alpha": "opacity in pictures",
     "is_meshed": "look as a mesh; what is touched, in place of the plain shape, is in `safety_gym.looks`",
     "mesh_name": "which mesh",
+    "origin_z": "height from which distances in three dimensions are measured, m; None: its middle",
     "size": "radius or half-width, m (of walls: half-length)",
     "radius": "radius of the ring to run on, m",
     "height": "half-height, m",
@@ -529,6 +552,7 @@ FIELD_HELP: Mapping[str, str] = {
     "velocity_cost": "weight of the raw cost of the speed",
     "velocity_threshold": "speed from which a vase counts as moving, m/s",
     "reward_goal": "bonus for the goal",
+    "staged_locations": "places (x, y), m, that it takes one after another, again and again",
     "reward_distance": "weight of the approach to the goal",
     "reward_box_dist": "weight of the approach to the box",
     "reward_box_goal": "weight of the approach of the box to the goal",

@@ -349,7 +349,7 @@ def _add_geom(body: mujoco.MjsBody, obj: ObjectSpec, geom: Geom, touchable: bool
 def _weigh(body: mujoco.MjsBody, inertia: Inertia, density: float) -> None:
     """Give a body another mass and inertia than its geoms have."""
     body.explicitinertial = True
-    body.mass, body.ipos = density * inertia.volume, inertia.center
+    body.mass, body.ipos = density * inertia.mass, inertia.center
     body.inertia = [density * moment for moment in inertia.moments]
 
 
@@ -364,6 +364,7 @@ def _add_driver(spec: mujoco.MjSpec, obj: ObjectSpec, name: str, group: int) -> 
         driver.add_geom(
             type=_GEOM_TYPE[geom.type],
             size=geom.size,
+            pos=geom.pos,
             contype=0,
             conaffinity=0,
             group=group,

@@ -41,6 +41,7 @@ class Scenery:
 
 
 SCENERY: Mapping[str, Scenery] = {
+    "formula_one": Scenery("formula_one.xml"),
     "race": Scenery("race.xml"),
     "race_open": Scenery("race.xml", moved=(("race_wall3", (0.7, -0.175, 0.0)),)),
 }
@@ -106,7 +107,7 @@ def dress(spec: mujoco.MjSpec, obj: ObjectSpec, assets: Path) -> None:
     look = obj.look
     if look is None:
         return
-    stretch = 1.0 if look.size is None else getattr(obj, "size", look.size) / look.size
+    stretch = getattr(obj, "size", look.size) / look.size
     path = os.fspath(assets / FOLDER / f"{look.mesh}.obj")
     spec.add_mesh(name=obj.kind, file=path, scale=[stretch, stretch, 1.0 if look.flat else stretch])
     material = spec.material(obj.kind)

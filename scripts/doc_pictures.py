@@ -206,8 +206,14 @@ def task(name: str) -> Picture:
     return grid(frames, len(frames), ids)
 
 
-VISION_VIEWS: Mapping[str, View | None] = {"FadingEasy": None, "FadingHard": None}
+VISION_VIEWS: Mapping[str, View | None] = {
+    "Race": View((0.1, -0.3, 0), 8.6, -90, 62, 45),
+    "FadingEasy": None,
+    "FadingHard": None,
+}
 """Of the tasks made for cameras, as in `TASK_VIEWS`."""
+AHEAD = {"Race2": (-2.35, 1.0)}
+"""Where robots look that do not look at the goal."""
 FADED = 0.65
 """Share of the time until they are invisible after which the Fading tasks are shown."""
 
@@ -219,7 +225,7 @@ def vision_task(name: str) -> Picture:
         vec = SafetyVectorEnv(f"Safety{robot}{name}{level}-v0")
         vec.reset(seed=3)
         sim, half = vec.sim, vec.sim.task.config.extents[3]
-        _face(sim, _ahead(sim))
+        _face(sim, AHEAD.get(name + level) or tuple(sim.world.xy("goal")[0, 0].tolist()))
         for _ in range(round(FADED * getattr(sim.task.config, "fading_steps", 0))):
             sim.step(np.zeros((1, 1, sim.nact)))
         view = VISION_VIEWS[name] or View((0, -0.1, 0), 2.4 + 2.2 * half, -90, 52)
@@ -228,11 +234,6 @@ def vision_task(name: str) -> Picture:
     labels = [f"Safety{robot}{name}{level}-v0" for robot, level in zip(TASK_ROBOTS, TASKS[name].levels, strict=True)]
     below = ["what its camera sees"] * len(seen)
     return np.concatenate((grid(above, len(above), labels), grid(seen, len(seen), below)), axis=0)
-
-
-def _ahead(sim: Any) -> tuple[float, float]:
-    """Return what the robot should look at: the goal."""
-    return tuple(sim.world.xy("goal")[0, 0].tolist())
 
 
 def _face(sim: Any, target: tuple[float, float]) -> None:

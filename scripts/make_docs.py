@@ -65,6 +65,10 @@ NOTES: Mapping[str, str] = {
     "dimensions, and the origins of robot, box and goal have different heights: a distance never becomes 0.",
     "Circle": "The circle can be driven over; `circle_lidar` tells where its centre is. The walls are drawn, but the "
     "robot passes through them; what costs is where its origin is.",
+    "Race": "The corridor leads along fences and rocks to its open end, where the flower bush stands. Touching them "
+    "costs at levels 1 and 2, and so does driving into the green bushes. At level 2 the robot starts behind a bend: one "
+    "of the rocks stands 0.5 m further right there and leaves a passage. At the start the goal is out of the lidar's "
+    "range. Houses and trees are only seen.",
     "FadingEasy": "The [Goal](goal.md) task for agents that see: only pictures differ from it. In every step the "
     "opacity of what fades falls by 1 / {fading_steps} of its start value, until it is invisible; the picture shows "
     "the levels after 65 % of that time. A new goal is seen again. At level 2 hazards fade, too, and are seen again in "
@@ -455,7 +459,9 @@ def task_page(name: str) -> str:
         INDICATOR,
         "## End of an episode",
         ends_list(by_robot),
-        "A goal that is reached is replaced, and the episode goes on." if last["limits"]["goals"] else "",
+        "A goal that is reached is replaced, and the episode goes on."
+        if last["limits"]["goals"] and last["limits"]["continue_goal"]
+        else "",
         "## Ids",
         ids_table([e for e in made() if e.task == name and not e.variant]),
         "## Options",

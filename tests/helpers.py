@@ -50,6 +50,7 @@ _MIDDLE = [(-0.4, -0.4, 0.4, 0.4)]
 EASY: Mapping[str, Mapping[str, Any]] = {
     "Goal": {"goal": {"size": 2.0}},
     "Push": {"goal": {"size": 2.0}},
+    "Race": {"goal": {"size": 5.35}},
     "FadingEasy": {"goal": {"size": 2.0}},
     "FadingHard": {"goal": {"size": 2.0}},
     "Button": {

@@ -35,6 +35,8 @@ CONSTANT = {
     },
 }
 # Contact forces that a short run may leave at zero: Doggo's knees and tips, the Humanoid's bodies.
+FAR = {"Race": {"lidar_max_dist": 8.0}}
+"""Options of tasks whose goals lie out of the lidar's range at the start."""
 RARE = ("touch_", "cfrc_ext")
 # "is infinite": robot sensors are unbounded by specification. "symmetric": actions are in the reference suite's units.
 HARMLESS = (
@@ -178,7 +180,7 @@ def test_seeds_decide_trajectories(env_id: str) -> None:
 
 @pytest.mark.parametrize("env_id", PLAIN)
 def test_no_observation_element_is_constant(env_id: str) -> None:
-    envs = gymnasium.make_vec(env_id, num_envs=12)
+    envs = gymnasium.make_vec(env_id, num_envs=12, **FAR.get(registry.parse(env_id).task, {}))
     rows = [envs.reset(seed=0)[0], *(envs.reset()[0] for _ in range(4))]
     rows += [envs.step(a)[0] for a in moves(envs.single_action_space, 4, 12, 12)]
     same = np.ptp(np.concatenate(rows), axis=0) == 0

@@ -82,8 +82,8 @@ def test_help_and_version(run: Run) -> None:
         ("list pointgaol1", "did you mean 'SafetyPointGoal1-v0'"),
         ("show", "required: ID"),
         ("show SafetyPointGaol1-v0", "did you mean 'SafetyPointGoal1-v0'"),
-        ("show SafetyPointRace0-v0", "not built yet"),
-        ("show safetypointrace0-v0", "'SafetyPointRace0-v0' is part of the suite's grammar but not built yet"),
+        ("show SafetyPointFormulaOne0-v0", "not built yet"),
+        ("show safetypointformulaone0-v0", "'SafetyPointFormulaOne0-v0' is part of the suite's grammar but not built"),
         ("show SafetyPointMultiGoal1Vision-v0", "not built yet"),
         ("show SafetyPointMultiGoal1-v0", "has several agents"),
         ("show hopper", "did you mean 'SafetyHopperVelocity-v0' or 'SafetyHopperVelocity-v1'?"),
@@ -404,12 +404,12 @@ def test_foreign_distribution_without_its_folder(tmp_path: Path) -> None:
 def test_conformance(run: Run, tmp_path: Path) -> None:
     name = "SafetyPointCircle2-v0__seed0.npz"
     shutil.copy(GOLDEN / name, tmp_path / name)
-    (tmp_path / "SafetyPointRace0-v0__seed0.npz").write_bytes(b"")
+    (tmp_path / "SafetyPointFormulaOne0-v0__seed0.npz").write_bytes(b"")
     code, out, _ = run("conformance", os.fspath(tmp_path), "--json", os.fspath(tmp_path / "report.json"))
     assert code == 0 and out.startswith(f"ok   {name}")
     assert out.splitlines()[-1].startswith("1 of 1 file agree with the reference; 1 skipped")
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyPointRace0-v0__seed0.npz"])
+    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyPointFormulaOne0-v0__seed0.npz"])
     assert report["files"][0]["passed"] and report["files"][0]["errors"]["obs"] < 1e-9
 
 

@@ -24,27 +24,27 @@ Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
 def test_the_data_is_there() -> None:
-    assert len(FILES) == 18
-    assert sum(path.stat().st_size for path in FILES) < 1_600_000
+    assert len(FILES) == 20
+    assert sum(path.stat().st_size for path in FILES) < 1_700_000
     assert {registry.parse(path.stem.split("__")[0]).robot for path in FILES} == set(ROBOTS)
 
 
 def test_the_data_holds_every_kind_of_event() -> None:
     """A file that lost its events would pass without testing anything."""
     charged: set[str] = set()
-    goals = interventions = deaths = 0
+    goals = interventions = ends = 0
     for path in FILES:
         with np.load(path) as data:
             names = json.loads(str(data["meta"]))["cost_names"]
             charged |= {name for i, name in enumerate(names) if np.nansum(data["cost_components"][:, i])}
             goals += data["goal_met"].sum()
             interventions += len(data["intervention_step"])
-            deaths += data["terminated"].sum()
+            ends += data["terminated"].sum()
     assert charged == {
         "cost_hazards", "cost_vases_contact", "cost_vases_velocity", "cost_pillars", "cost_buttons", "cost_gremlins",
-        "cost_out_of_boundary", "cost_sum",
+        "cost_out_of_boundary", "cost_static_geoms_contact", "cost_sum",
     }  # fmt: skip
-    assert goals == 13 and interventions == 10 and deaths == 1
+    assert goals == 14 and interventions == 11 and ends == 2
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p != CHASSIS], ids=lambda path: path.stem.split("-")[0])
@@ -163,6 +163,16 @@ def test_a_changed_copy_fails(tmp_path: Path, change: Change, says: str) -> None
 def test_numeric_differences_name_their_step(tmp_path: Path, change: Change, step: int) -> None:
     report = check_file(changed(tmp_path, GOAL, change))
     assert any(f"step {step}" in problem for problem in report.problems), report.problems
+
+
+def test_costs_of_touch_are_counted(tmp_path: Path) -> None:
+    """What a robot does while it touches our own shapes is not judged, how often that costs is."""
+
+    def never(data: dict[str, Any], meta: dict[str, Any]) -> None:
+        data["cost_raw"][:, meta["cost_names"].index("cost_static_geoms_contact")] = 0
+
+    report = check_file(changed(tmp_path, "SafetyCarRace1-v0__seed0.npz", never))
+    assert any("steps with a cost of touch instead of 0" in problem for problem in report.problems), report.problems
 
 
 def test_free_runs_notice_what_single_steps_cannot(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ from safety_gym.tasks.circle import CircleTask
 from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
 from safety_gym.tasks.goal import GoalTask
 from safety_gym.tasks.push import PushTask
+from safety_gym.tasks.race import RaceTask
 from safety_gym.tasks.run import RunTask
 from safety_gym.tasks.velocity import VelocityTask
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (GoalTask, ButtonTask, PushTask, CircleTask, RunTask, FadingEasyTask, FadingHardTask, VelocityTask)
+    for task in (
+        *(GoalTask, ButtonTask, PushTask, CircleTask, RunTask),
+        *(RaceTask, FadingEasyTask, FadingHardTask),
+        VelocityTask,
+    )
 }
 _VISION = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
 PLANNED: dict[str, tuple[str, ...]] = {name: ("0", "1", "2") for name in _VISION if name not in TASKS}

@@ -4,7 +4,8 @@
     crate.write(path)
 
 A tile is a number of the atlas, row by row from its upper left corner; a face shows as much of its tile as it is large,
-a side of the tile being `SCALE` metres unless `fit`: then it shows all of it.
+a side of the tile being `SCALE` metres unless `fit`: then it shows all of it. The last tile is a palette; `plain(k)` is
+its colour number `k`.
 """
 
 from __future__ import annotations
@@ -105,8 +106,16 @@ def patch(corners: ArrayLike, tile: int, fit: bool = False, scale: float = SCALE
     return Mesh(p, np.repeat(normal[None], 4, axis=0), uv, np.array([(0, 1, 2), (0, 2, 3)]))
 
 
+def plain(color: int) -> int:
+    """Return the tile that is one colour of the palette all over."""
+    return ATLAS * ATLAS + color
+
+
 def in_tile(uv: Array, tile: int) -> Array:
     """Return coordinates (m, 2) in [0, 1] of a tile as coordinates of the atlas; (0, 0) is the lower left corner."""
+    if tile >= ATLAS * ATLAS:
+        row, column = divmod(tile - ATLAS * ATLAS, ATLAS)
+        return in_tile(np.full_like(uv, 0) + (np.array([column, ATLAS - 1 - row]) + 0.5) / ATLAS, ATLAS * ATLAS - 1)
     column, row = tile % ATLAS, ATLAS - 1 - tile // ATLAS
     return (np.array([column, row]) + INSET + (1 - 2 * INSET) * np.asarray(uv)) / ATLAS
 

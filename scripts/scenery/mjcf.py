@@ -51,17 +51,18 @@ class SceneryFile:
         yaw: float = 0.0,
         looks: Iterable[str] = (),
         hulls: Iterable[str] = (),
-        boxes: Iterable[tuple[Point, Point]] = (),
+        boxes: Iterable[tuple[Point, Point, float]] = (),
     ) -> None:
-        """Add a body that shows meshes and is touched at hulls and at boxes (centre, half-lengths)."""
+        """Add a body that shows meshes and is touched at hulls and at boxes (centre, half-lengths, yaw)."""
         angle = {"euler": f"0 0 {yaw:.6g}"} if yaw else {}
         body = ET.SubElement(self.world, "body", name=name, pos=numbers(pos), **angle)
         for mesh in looks:
             ET.SubElement(body, "geom", type="mesh", mesh=mesh, material=self.name, contype="0", conaffinity="0")
         for mesh in hulls:
             ET.SubElement(body, "geom", type="mesh", mesh=f"{mesh}_hull", group="3")
-        for center, half in boxes:
-            ET.SubElement(body, "geom", type="box", pos=numbers(center), size=numbers(half), group="3")
+        for center, half, turn in boxes:
+            euler = {"euler": f"0 0 {turn:.6g}"} if turn else {}
+            ET.SubElement(body, "geom", type="box", pos=numbers(center), size=numbers(half), group="3", **euler)
 
     def write(self) -> None:
         ET.indent(self.root)

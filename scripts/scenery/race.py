@@ -21,13 +21,19 @@ ROCK, MOSS, BAMBOO, ROPE, PLANKS, IRON, PLASTER, ROOF, WINDOW, LEAVES, BARK, CUT
 HULLS: Mapping[str, Rings] = {
     "fence": {
         -0.1: ((1.21, 0.06), (-1.13, 0.02), (-1.05, 0), (-0.07, -0.06), (1.15, 0.02)),
-        0.1: (
-            (-0.73, -0.11), (0.79, -0.1), (1.23, -0.03), (1.29, 0.04), (1.29, 0.11), (1.2, 0.14), (0.05, 0.12),
-            (-1.1, 0.07), (-1.2, 0.01), (-1.21, -0.05), (-1.18, -0.07),
+        0.05: (
+            (-0.828, -0.102), (0.902, -0.083), (1.2, -0.047), (1.232, -0.033), (1.279, 0.023), (1.286, 0.06),
+            (1.28, 0.087), (1.265, 0.103), (1.204, 0.119), (-0.227, 0.102), (-1.102, 0.056), (-1.184, 0.012),
+            (-1.192, -0.005), (-1.193, -0.041), (-1.184, -0.057), (-1.165, -0.071), (-1.103, -0.085),
         ),
-        0.35: (
-            (-0.25, -0.17), (0.25, -0.17), (1.19, -0.05), (1.24, -0.03), (1.34, 0.09), (1.33, 0.18), (1.22, 0.22),
-            (-1.07, 0.11), (-1.28, 0), (-1.29, -0.06), (-1.07, -0.12),
+        0.2: (
+            (-1.219, -0.075), (-1.089, -0.104), (-0.541, -0.136), (0.577, -0.124), (1.196, -0.05), (1.236, -0.03),
+            (1.315, 0.066), (1.321, 0.114), (1.315, 0.142), (1.301, 0.155), (1.203, 0.177), (0.618, 0.17),
+            (-1.089, 0.083), (-1.231, 0.009), (-1.237, -0.003), (-1.241, -0.052),
+        ),
+        0.4: (
+            (-0.16, -0.18), (0.14, -0.18), (1.19, -0.05), (1.24, -0.03), (1.33, 0.1), (1.33, 0.18), (1.23, 0.21),
+            (-1.07, 0.12), (-1.29, 0), (-1.3, -0.07), (-1.07, -0.13),
         ),
         1.05: ((-1.08, 0.14), (-1.18, 0.03), (-1.09, -0.02), (-0.07, -0.14), (1.2, 0), (1.25, 0.06), (1.23, 0.14)),
         1.2: ((-0.09, -0.1), (1.19, 0.01), (1.22, 0.06), (1.19, 0.11), (-1.11, 0.12), (-1.13, 0.07), (-1.09, 0.02)),
@@ -39,14 +45,18 @@ HULLS: Mapping[str, Rings] = {
             (-2.77, -0.28),
         ),
         0.05: (
-            (-2.89, 0.19), (-2.94, 0.13), (-2.88, -0.43), (-2.74, -0.51), (-2.12, -0.66), (-1.68, -0.71),
-            (-0.46, -0.79), (0.62, -0.8), (1.08, -0.78), (2, -0.69), (2.74, -0.47), (2.91, -0.33), (2.98, 0.24),
-            (2.74, 0.49), (2.58, 0.55), (2, 0.62), (0.45, 0.75), (-1.45, 0.74), (-1.94, 0.63), (-2.73, 0.31),
+            (-2.889, 0.193), (-2.945, 0.131), (-2.881, -0.432), (-2.859, -0.456), (-2.736, -0.514), (-2.452, -0.591),
+            (-2.119, -0.661), (-1.676, -0.713), (-0.465, -0.793), (0.623, -0.798), (1.083, -0.783), (2.001, -0.69),
+            (2.678, -0.497), (2.738, -0.47), (2.894, -0.351), (2.908, -0.326), (2.973, 0.135), (2.977, 0.237),
+            (2.738, 0.486), (2.584, 0.545), (1.996, 0.619), (0.447, 0.746), (-1.451, 0.742), (-1.767, 0.678),
+            (-1.936, 0.632), (-2.726, 0.309),
         ),
         0.2: (
-            (-2.91, 0.16), (-2.86, -0.39), (-2.74, -0.45), (-2.17, -0.63), (-1.54, -0.7), (-0.63, -0.76),
-            (0.97, -0.76), (2, -0.64), (2.74, -0.44), (2.83, -0.39), (2.89, -0.28), (2.96, 0.23), (2.71, 0.44),
-            (2.5, 0.54), (1.88, 0.65), (0.43, 0.79), (-1.48, 0.78), (-2.66, 0.33),
+            (-2.911, 0.161), (-2.915, 0.103), (-2.862, -0.385), (-2.737, -0.451), (-2.408, -0.564), (-2.173, -0.625),
+            (-1.541, -0.704), (-0.635, -0.764), (0.41, -0.77), (0.972, -0.756), (2, -0.645), (2.736, -0.439),
+            (2.825, -0.39), (2.87, -0.338), (2.892, -0.279), (2.963, 0.227), (2.711, 0.438), (2.497, 0.537),
+            (2.252, 0.604), (1.882, 0.654), (0.904, 0.754), (0.435, 0.79), (-1.482, 0.776), (-2.297, 0.476),
+            (-2.658, 0.333),
         ),
         0.45: (
             (-2.52, 0.15), (-2.51, -0.27), (-2.33, -0.42), (-1.78, -0.62), (-0.93, -0.71), (0.79, -0.71), (2, -0.57),
@@ -163,8 +173,8 @@ def rock(rings: Rings, seed: int, columns: int, rows: int, depth: float) -> Mesh
     """Return a boulder that fills a hull but for dents of up to `depth` m; what lies flat is mossy."""
     heights = np.array(sorted(rings))
     top = heights[-1]
-    levels = np.concatenate((np.linspace(-0.03, 0.97 * top, rows), np.full(3, top)))
-    inward = np.concatenate((np.ones(rows), (0.8, 0.45, 0.0)))
+    levels = np.concatenate((np.linspace(-0.03, 0.97 * top, rows), np.full(5, top)))
+    inward = np.concatenate((np.ones(rows), (0.8, 0.6, 0.4, 0.2, 0.0)))
     base = np.asarray(rings[heights[np.argmin(np.abs(heights - 0.1))]])
     center = base.mean(axis=0)
     closed = np.vstack((base, base[:1]))
@@ -174,14 +184,17 @@ def rock(rings: Rings, seed: int, columns: int, rows: int, depth: float) -> Mesh
     angle = np.arctan2(points[:, 1], points[:, 0])
     if np.sin(angle[1] - angle[0]) < 0:  # counter-clockwise, so that the front is outside
         angle, where = angle[::-1], where[::-1]
-    hull = np.array([[_reach(np.asarray(rings[z]) - center, a) for a in angle] for z in heights])
+    centers = np.array([np.mean(np.asarray(rings[z]), axis=0) for z in heights])
+    around = [np.asarray(rings[z]) - c for z, c in zip(heights, centers, strict=True)]
+    hull = np.array([[_reach(ring, a) for a in angle] for ring in around])
+    middle = np.stack([np.interp(levels, heights, centers[:, i]) for i in (0, 1)], axis=1)[:, None]
     radius = np.stack([np.interp(levels, heights, hull[:, i]) for i in range(columns + 1)], axis=1)
     dents = _bumps(seed, angle, where, levels)
     grid = np.empty((len(levels), columns + 1, 3))
-    dents = dents * inward[:, None] ** 2
+    dents = dents * np.sqrt(inward)[:, None]
     r = np.maximum(radius * inward[:, None] - depth * dents, 0)
-    grid[..., 0], grid[..., 1] = center[0] + r * np.cos(angle), center[1] + r * np.sin(angle)
-    grid[..., 2] = levels[:, None] - 0.5 * depth * dents * (levels[:, None] > 0.5 * top)
+    grid[..., :2] = middle + r[..., None] * np.stack((np.cos(angle), np.sin(angle)), axis=1)
+    grid[..., 2] = levels[:, None] - 0.7 * depth * dents * (levels[:, None] > 0.5 * top)
     grid[-1] = grid[-1].mean(axis=0)
     return _faceted(grid, where)
 
@@ -211,7 +224,7 @@ def _bumps(seed: int, angle: Array, where: Array, levels: Array) -> Array:
         phase, tilt = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
         turn = 2 * np.pi * k * where / length
         total += rng.normal() / math.sqrt(wave) * np.sin(turn[None] + tilt * levels[:, None] + phase)
-    total += 0.8 * rng.random((len(levels), 1)) * np.ones_like(total)
+    total += 0.8 * rng.random((len(levels), 1)) + 0.9 * rng.random(total.shape)
     total[:, -1] = total[:, 0]
     low, high = total.min(), total.max()
     return (total - low) / (high - low)
@@ -222,7 +235,8 @@ def _faceted(points: Array, where: Array) -> Mesh:
     step = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(axis=1)
     up = np.repeat(np.concatenate(([0], np.cumsum(step)))[:, None], len(where), axis=1)
     mesh = flat(sheet(points, np.stack((np.broadcast_to(where, up.shape), up), axis=-1).reshape(-1, 2)))
-    mossy = mesh.normals[:, 2:] > 0.8
+    spread = np.sin(3.1 * mesh.points[:, :1]) + np.sin(2.3 * mesh.points[:, 1:2])  # moss grows in patches
+    mossy = mesh.normals[:, 2:] > 0.86 + 0.1 * spread.reshape(-1, 3, 1).mean(axis=1).repeat(3, axis=0)
     uv = np.where(mossy, in_tile(_folded(mesh.points[:, :2]), MOSS), in_tile(_folded(mesh.uv), ROCK))
     return dataclasses.replace(mesh, uv=uv)
 
@@ -329,7 +343,7 @@ def write(folder: Path) -> None:
     tx.write(village_floor(), folder / "village.png", 64)
     file.mesh("fence", fence())
     file.mesh("cliff", rock(HULLS["cliff"], 31, 56, 7, 0.1))
-    file.mesh("mountain", rock(HULLS["mountain"], 32, 52, 12, 0.28))
+    file.mesh("mountain", rock(HULLS["mountain"], 32, 52, 11, 0.36))
     file.mesh("stone1", rock(HULLS["stone1"], 33, 18, 5, 0.03))
     file.mesh("stone2", rock(HULLS["stone2"], 34, 16, 6, 0.03))
     file.mesh("door", door())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 Array = NDArray[np.float64]
 Color = Sequence[float]
@@ -137,6 +137,24 @@ def stripes(size: int, a: Color, b: Color, number: int = 6, slope: float = 1.0) 
     """Return stripes of two colours; slope 1 runs diagonally, 0 upright."""
     y, x = np.mgrid[:size, :size] / size
     return np.where((((x + slope * y) * number) % 1 < 0.5)[..., None], np.asarray(a, float), np.asarray(b, float))
+
+
+def palette(size: int, colors: Sequence[Color]) -> Array:
+    """Return up to sixteen colours as squares, row by row from the upper left."""
+    squares = np.zeros((4, 4, 3))
+    squares.reshape(-1, 3)[: len(colors)] = colors
+    return squares.repeat(size // 4, axis=0).repeat(size // 4, axis=1)
+
+
+def text(picture: Array, words: str, color: Color, height: float, center: tuple[float, float] = (0.5, 0.5)) -> Array:
+    """Return a picture with words of that height; lengths as shares of its side."""
+    size = picture.shape[0]
+    image = Image.fromarray((255 * picture).astype(np.uint8))
+    fill = tuple(int(255 * c) for c in color)
+    font = ImageFont.load_default(height * size)
+    place, bold = (center[0] * size, center[1] * size), size // 96
+    ImageDraw.Draw(image).text(place, words, fill=fill, font=font, anchor="mm", stroke_width=bold, stroke_fill=fill)
+    return np.asarray(image) / 255
 
 
 def atlas(tiles: Sequence[Array | None], rows: int = 4) -> Array:
