@@ -11,7 +11,7 @@ one simulation and for many, and a simulation's layout depends on nothing but it
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ class Entity:
     rects: tuple[Rect, ...]
     location: tuple[float, float] | None = None
     rot: float | None = None
+    allows: Callable[[float, float], bool] | None = None
+    """A further test of a place (x, y); None: all are good."""
 
 
 class Plan:
@@ -52,6 +54,7 @@ class Plan:
         self.entities = tuple(entities)
         self.names = tuple(e.name for e in entities)
         self.rects = tuple(_shrunk(e) for e in entities)
+        self.allows = tuple(e.allows for e in entities)
         self.cumulative = tuple(_cumulative_area(rects) for rects in self.rects)
         apart = [[a.keepout + margin + b.keepout for b in entities] for a in entities]
         # Pairs (k, squared distance) per entity, the widest first: most refusals are found at the first comparison.
@@ -139,7 +142,7 @@ def _draw_clear(
     tries: int,
 ) -> list[float] | None:
     """Draw a place for entity `j` until it keeps its distances `apart` from `points`; None after `tries` draws."""
-    rects, cumulative = plan.rects[j], plan.cumulative[j]
+    rects, cumulative, allows = plan.rects[j], plan.cumulative[j], plan.allows[j]
     x0, y0, x1, y1 = rects[0]
     for _ in range(tries):
         if len(rects) > 1:
@@ -152,7 +155,8 @@ def _draw_clear(
             if dx * dx + dy * dy < square:
                 break
         else:
-            return [x, y]
+            if allows is None or allows(x, y):
+                return [x, y]
     return None
 
 

@@ -17,7 +17,7 @@ from safety_gym.scene import Scene
 from safety_gym.world import Array, Ids, World
 
 if TYPE_CHECKING:
-    from safety_gym.task import Task, TaskConfig
+    from safety_gym.task import Task
 
 Bools = NDArray[np.bool_]
 
@@ -31,7 +31,7 @@ class Placement:
     def __init__(self, task: Task, world: World, terms: Sequence[tuple[CostTerm, Any]]) -> None:
         self.task, self.world, self.terms = task, world, terms
         self.scene, self.nagent = world.scene, world.nagent
-        self.task.plan = self.plan = _plan(task.config, self.scene)
+        self.task.plan = self.plan = _plan(task, self.scene)
 
     def reset(self, ids: Ids, layouts: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Start new episodes. `layouts` gives one explicit layout per simulation of `ids`."""
@@ -172,16 +172,17 @@ def _points(name: str, value: Any, num: int, unique: bool) -> Array:
     return poses
 
 
-def _plan(config: TaskConfig, scene: Scene) -> layout.Plan:
+def _plan(task: Task, scene: Scene) -> layout.Plan:
     """Return the entities to place: robots, then objects in placement order."""
-    agent, whole = config.agent, (config.extents,)
+    config, agent, whole = task.config, task.config.agent, (task.config.extents,)
     entities = []
     for j, name in enumerate(["agent"] if scene.nagent == 1 else [f"agent{j}" for j in range(scene.nagent)]):
         at = agent.locations[j] if j < len(agent.locations) else None
         entities.append(layout.Entity(name, agent.keepout, agent.placements or whole, at, agent.rot))
     for slot in scene.slots.values():
         spec = slot.spec
+        allows = task.allowed_places(scene, spec)
         for i, name in enumerate(spec.names()):
             at = spec.locations[i] if i < len(spec.locations) else None
-            entities.append(layout.Entity(name, spec.keepout, spec.placements or whole, at))
+            entities.append(layout.Entity(name, spec.keepout, spec.placements or whole, at, allows=allows))
     return layout.Plan(entities, config.margin)

@@ -6,7 +6,7 @@ A task is array code over `n` simulations and `a` robots. It decides; `World` re
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -312,6 +312,10 @@ class Task:
     def starter(self, world: World, terms: Terms) -> Placement:
         """Return what starts episodes."""
         return Placement(self, world, terms)
+
+    def allowed_places(self, scene: Scene, spec: ObjectSpec) -> Callable[[float, float], bool] | None:
+        """Return a test of the places (x, y) at which objects of a kind may lie besides their rectangles; None: all."""
+        return None
 
     # --- the episode --------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scenery import objects, race
+from scenery import formula_one, objects, race
 
 FOLDER = Path(__file__).resolve().parent.parent / "envs" / "assets" / "scenery"
-RECIPES = {"objects": objects.write, "race": race.write}
+RECIPES = {"objects": objects.write, "race": race.write, "formula_one": formula_one.write}
 
 
 def main() -> None:

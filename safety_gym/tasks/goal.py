@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ class GoalTask(Task):
     name = "Goal"
     summary = "Drive to the goal; when it is reached, a new one appears."
     required = ("goal",)
+    goal_kind: ClassVar[str] = "goal"
     reward_terms = {
         "distance": "decrease of the xy distance robot - goal, m (weight goal.reward_distance)",
         "goal": "bonus goal.reward_goal when the robot's origin is within goal.size of the goal",
@@ -62,10 +63,10 @@ class GoalTask(Task):
         return failed
 
     def _goal(self, world: World) -> Goal:
-        goal = world.scene.slots["goal"].spec
+        goal = world.scene.slots[self.goal_kind].spec
         assert isinstance(goal, Goal)
         return goal
 
     def _dist(self, world: World) -> Array:
         """Return the distance of each robot to its goal, (n, a), m."""
-        return planar_distance(world.agent_pos, world.xy("goal"))
+        return planar_distance(world.agent_pos, world.xy(self.goal_kind))
