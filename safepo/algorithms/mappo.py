@@ -2,15 +2,18 @@
 
 Yu et al. 2021, arXiv:2103.01955.
 
-Differs from the paper in: tanh layers without layer normalisation; no clipping of the values and no Huber loss; the
-passes stop early by KL; no entropy bonus; parameters are shared only with `share_parameters`; the points listed in
-`ppo.py`.
-Differs from SafePO in: policies see what their agent senses (`policy_input`) and observations are
-normalised by running statistics (SafePO standardises each vector by its own mean and spread); the ratio is that of the
-whole action (SafePO clips each action dimension by itself and sums); truncated episodes are bootstrapped (SafePO takes
-them for terminated); each critic has a value normaliser of its own, which keeps its values when it moves; cost
-advantages are not divided by their spread; several passes over minibatches (SafePO makes five passes with all samples
-in one); the points listed in `ppo.py`.
+Differs from the paper in: each agent has networks of its own (`share_parameters`); no layer normalisation, no
+orthogonal weights; the critics' errors are squared, neither clipped nor Huber's; the passes stop early by KL; no
+entropy bonus (`entropy_coef`); the actor's step size decays linearly to 0.
+Differs from SafePO in: policies see what their agent senses, normalised by running statistics (SafePO gives every
+policy the state of the team, standardised vector by vector; `policy_input`); tanh layers, and a spread of the actions
+that starts at 1 (SafePO: ELU and layer normalisation, a spread that starts at 0.37 and stays below 0.5); the ratio is
+that of the whole action (SafePO clips each action dimension by itself and sums); truncated episodes are bootstrapped
+(SafePO takes them for terminated); every critic has a value normaliser of its own, and keeps its values when that moves
+(SafePO: reward and cost share one, and values change when it moves); the critics' errors are squared (SafePO: clipped
+and Huber's, 0 for errors below -10); the passes stop early by KL and go over minibatches (SafePO makes five, with all
+samples in one); no entropy bonus (`entropy_coef`); the seed reaches networks and samples (SafePO's are always those of
+seed 0).
 """
 
 from __future__ import annotations

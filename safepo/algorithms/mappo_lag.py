@@ -3,11 +3,11 @@
 Gu et al. 2021, arXiv:2110.02793, algorithm 2. Every agent has a multiplier of its own, which takes an Adam step with
 the mean cost of that agent's episodes before the policies are updated.
 
-Differs from the paper in: the multiplier moves once per epoch by Adam and not after every minibatch; advantages are
-divided by 1 plus the multiplier; the points listed in `mappo.py`.
-Differs from SafePO in: the multiplier (SafePO starts at 0.78 and moves by about 5e-5 per epoch, which is no
-adaptation; `multiplier_init=0.78` with `multiplier_lr=0` gives it); advantages are divided by 1 plus the multiplier;
-the first epoch sees the measured cost; the points listed in `mappo.py`.
+Differs from the paper in: the multiplier moves once per epoch by Adam, not after every minibatch; advantages are
+divided by 1 plus the multiplier; the points listed in `happo.py`.
+Differs from SafePO in: the multiplier adapts (SafePO's starts at 0.78 and moves by about 5e-5 per epoch); advantages
+are divided by 1 plus the multiplier; advantages of the cost are centred, not divided by their spread; the first epoch
+sees the measured cost (SafePO reads 0); the points listed in `happo.py`.
 """
 
 from __future__ import annotations

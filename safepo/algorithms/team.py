@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safepo.algorithms.base import Algorithm, Problem
-from safepo.algorithms.settings import OnPolicySettings
 from safepo.distributions import Distribution, Params
 from safepo.errors import UserError
 from safepo.networks import ActorCritic, make_network
@@ -36,8 +35,8 @@ POLICY_INPUTS = ("own", "state", "safepo")
 
 
 @dataclass(frozen=True)
-class TeamSettings(OnPolicySettings):
-    """Settings of all multi-agent algorithms."""
+class TeamSettings:
+    """Settings of all multi-agent algorithms; put before those of the method that each agent uses."""
 
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden tanh layers of actors and critics."""
@@ -50,10 +49,12 @@ class TeamSettings(OnPolicySettings):
 
     @property
     def running_statistics(self) -> bool:
+        """Whether running statistics normalise the observations."""
         return self.policy_input != "safepo"
 
     def check(self) -> None:
-        super().check()
+        """Refuse values that cannot work, also those of the settings that this is put before."""
+        super().check()  # type: ignore[misc]
         if self.policy_input not in POLICY_INPUTS:
             raise UserError(f"policy_input must be {', '.join(POLICY_INPUTS)}, got {self.policy_input!r}")
 
