@@ -13,6 +13,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -26,7 +27,7 @@ from typing import Any
 from make_docs import code, codes, link, table
 
 from safepo import tuned
-from safepo.algorithms import ALGORITHMS, AlgorithmInfo
+from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS, AlgorithmInfo
 from safepo.algorithms.settings import TrustRegionSettings
 from safepo.config import PRESETS, RunConfig, make_config
 from safepo.trainer import Trainer
@@ -39,7 +40,14 @@ NOTICE = (
     "<!-- Written by scripts/make_algorithm_docs.py from safepo and scripts/algorithm_docs. Edit those, then run "
     "`make docs`. -->"
 )
-ENV_ID, TWO_COSTS = "SafetyPointGoal1-v0", ("SafetyPointGoal2-v0", "cost_hazards=10,cost_vases_contact=5")
+DOCUMENTED = ALGORITHMS | TEAM_ALGORITHMS
+TEAMS = tuple(TEAM_ALGORITHMS)
+TEAMS_BY_PPO = ("mappo", "happo", "mappo_lag")
+ENV_ID, TEAM_ID, TWO_COSTS = (
+    "SafetyPointGoal1-v0",
+    "SafetyPointMultiGoal1-v0",
+    ("SafetyPointGoal2-v0", "cost_hazards=10,cost_vases_contact=5"),
+)
 """Environments of the example commands."""
 
 METRICS: Mapping[str, str] = {
@@ -67,6 +75,7 @@ METRICS: Mapping[str, str] = {
     "train/lr": "step size of the actor in this epoch",
     "train/multiplier": "the multiplier after its step, the one that the policy's update used; with several limits "
     "`train/multiplier/<name>` for each",
+    "train/multiplier/<agent>": "the multiplier of each agent; `train/multiplier` is their mean",
     "train/alpha": "size of the full step along `H^-1 g`",
     "train/xHx": "curvature `x.Hx` of the KL along `x = H^-1 g`",
     "train/gradient_norm": "norm of the surrogate's gradient `g`",
@@ -100,6 +109,10 @@ REFERENCES: Mapping[str, tuple[str, ...]] = {
     "cup": ("Constrained Update Projection Approach to Safe Policy Optimization (NeurIPS)",),
     "focops": ("First Order Constrained Optimization in Policy Space (NeurIPS)",),
     "cppo_pid": ("Responsive Safety in Reinforcement Learning by PID Lagrangian Methods (ICML)",),
+    "mappo": ("The Surprising Effectiveness of PPO in Cooperative Multi-Agent Games (NeurIPS 2022)",),
+    "happo": ("Trust Region Policy Optimisation in Multi-Agent Reinforcement Learning (ICLR 2022)",),
+    "mappo_lag": ("Multi-Agent Constrained Policy Optimisation",),
+    "macpo": ("Multi-Agent Constrained Policy Optimisation",),
 }
 """Titles of the papers in the table of algorithms."""
 
@@ -116,20 +129,37 @@ class Published:
 
 
 PUBLISHED = (
-    Published("num_envs", 10, "SafePO", "an epoch holds fewer, longer pieces of episodes"),
+    Published("num_envs", 10, "SafePO", "an epoch holds fewer, longer pieces of episodes", tuple(DOCUMENTED)),
     Published("clip_mode", "joint", "SafePO", "one gradient norm over all networks that are fitted together"),
     Published("cost_scale", "none", "SafePO, OmniSafe", "the excess is not scaled to a step", ("cpo", "pcpo")),
     Published("line_search_steps", 20, "OmniSafe", "a longer line search", ("cpo",)),
     Published("multiplier_max", 0.2, "SafePO", "the multiplier is at its bound at once", ("cup",)),
     Published("target_kl", 0.01, "OmniSafe", "both stages stop earlier", ("cup",)),
     Published("passes", 10, "OmniSafe", "fewer passes over the data", ("pg",)),
+    Published("steps_per_epoch", 10_000, "SafePO", "shorter epochs", TEAMS),
+    Published("policy_input", "safepo", "SafePO", "policies see the state and a code of their agent", TEAMS),
+    Published("hidden", (128, 128, 128), "SafePO", "a layer more", TEAMS_BY_PPO),
+    Published("passes", 5, "SafePO", "fewer passes over the data", TEAMS_BY_PPO),
+    Published("batch_size", 10_000, "SafePO", "a pass is one step, with all samples", TEAMS),
+    Published("target_kl", math.inf, "SafePO", "the passes are never stopped", TEAMS_BY_PPO),
+    Published("entropy_coef", 0.01, "SafePO", "a small bonus for random actions", TEAMS_BY_PPO),
+    Published("max_grad_norm", 10.0, "SafePO", "smaller steps where gradients are large", TEAMS),
+    Published("critic_l2", 0.0, "SafePO", "no weight decay", TEAMS),
+    Published("multiplier_init", 0.78, "SafePO", "costs weigh from the first epoch", ("mappo_lag",)),
+    Published("multiplier_lr", 5e-5, "SafePO", "the multiplier stays where it starts", ("mappo_lag",)),
+    Published("critic_lr", 5e-3, "SafePO", "larger steps of the critics", ("macpo",)),
+    Published("passes", 1, "SafePO", "the critics make one step per epoch", ("macpo",)),
+    Published("cost_scale", "one_minus_gamma", "SafePO", "the excess is scaled by 1 - gamma", ("macpo",)),
+    Published("cg_iterations", 10, "SafePO", "a rougher solution", ("macpo",)),
+    Published("line_search_steps", 10, "SafePO", "a shorter line search", ("macpo",)),
+    Published("line_search_decay", 0.5, "SafePO", "each trial is half the one before", ("macpo",)),
 )
 """Options that reproduce published behaviour."""
 
 
 def pages() -> dict[str, str]:
     """Return the text of every page by file name."""
-    found = {INDEX: index_page()} | {f"{name}.md": algorithm_page(info) for name, info in ALGORITHMS.items()}
+    found = {INDEX: index_page()} | {f"{name}.md": algorithm_page(info) for name, info in DOCUMENTED.items()}
     return {name: f"{text.rstrip()}\n" for name, text in sorted(found.items())}
 
 
@@ -176,7 +206,7 @@ def show(value: Any) -> str:
 
 
 def module_doc(name: str) -> str:
-    kind, _ = ALGORITHMS[name].load()
+    kind, _ = DOCUMENTED[name].load()
     return inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
 
 
@@ -197,7 +227,7 @@ def differences(name: str, what: str) -> list[str]:
 def difference_list(name: str, what: str, depth: int = 0) -> Iterator[str]:
     """Yield list items; the points of an algorithm that is referred to are nested below."""
     for point in differences(name, what):
-        others = [other for other in re.findall(r"`(\w+)\.py`", point) if other in ALGORITHMS]
+        others = [other for other in re.findall(r"`(\w+)\.py`", point) if other in DOCUMENTED]
         for other in others:
             point = point.replace(code(f"{other}.py"), link(title(other), f"{other}.md"))
         yield f"{'  ' * depth}- {point}"
@@ -209,18 +239,24 @@ def difference_list(name: str, what: str, depth: int = 0) -> Iterator[str]:
 @cache
 def logged(name: str) -> tuple[str, ...]:
     """Return the metrics that an algorithm logs in an epoch."""
-    config = make_config(name, env_id=ENV_ID, total_steps=8, steps_per_epoch=8, num_envs=1, passes=1, device="cpu")
+    env_id = TEAM_ID if name in TEAMS else ENV_ID
+    config = make_config(name, env_id=env_id, total_steps=8, steps_per_epoch=8, num_envs=1, passes=1, device="cpu")
     trainer = Trainer(config)
     try:
         trainer.start()
         keys = trainer.run_epoch()
     finally:
         trainer.close()
-    return tuple(dict.fromkeys(re.sub("^cost/.*", "cost/<name>", key) for key in keys))
+    return tuple(dict.fromkeys(as_documented(key) for key in keys))
+
+
+def as_documented(key: str) -> str:
+    """A metric's name with a placeholder for a name that belongs to the environment."""
+    return re.sub("^train/multiplier/.*", "train/multiplier/<agent>", re.sub("^cost/.*", "cost/<name>", key))
 
 
 def logged_by_all() -> set[str]:
-    return set.intersection(*(set(logged(name)) for name in ALGORITHMS))
+    return set.intersection(*(set(logged(name)) for name in DOCUMENTED))
 
 
 def metrics_table(names: set[str]) -> str:
@@ -261,7 +297,7 @@ def algorithm_page(info: AlgorithmInfo) -> str:
             bash(f"safepo train {name} {' '.join(published_options(name, 'SafePO'))}"),
             "What its defects did has no option.",
             "## Example",
-            example(info, kind.scalar),
+            example(info, getattr(kind, "scalar", True)),
             "## Reference",
             reference(info),
         )
@@ -282,19 +318,21 @@ def published_table(name: str) -> str:
 
 
 def published_options(name: str, whose: str) -> list[str]:
-    return [f"--{row.name.replace('_', '-')} {row.value}" for row in published(name) if whose in row.whose]
+    found = [row for row in published(name) if whose in row.whose]
+    values = [" ".join(map(str, row.value)) if isinstance(row.value, tuple) else row.value for row in found]
+    return [f"--{row.name.replace('_', '-')} {value}" for row, value in zip(found, values, strict=True)]
 
 
 def example(info: AlgorithmInfo, scalar: bool) -> str:
-    env_id, limits = TWO_COSTS
-    lines = [f"safepo train {info.name} --env-id {ENV_ID} --cost-limit 25 --seed 0"]
+    env_id = TEAM_ID if info.name in TEAMS else ENV_ID
+    lines = [f"safepo train {info.name} --env-id {env_id} --cost-limit 25 --seed 0"]
     if info.constrained and not scalar:
-        lines.append(f"safepo train {info.name} --env-id {env_id} --cost-limit {limits}")
+        lines.append(f"safepo train {info.name} --env-id {TWO_COSTS[0]} --cost-limit {TWO_COSTS[1]}")
     python = (
         "```python",
         "import safepo",
         "",
-        f'run = safepo.train("{info.name}", env_id="{ENV_ID}", cost_limit=25, seed=0)',
+        f'run = safepo.train("{info.name}", env_id="{env_id}", cost_limit=25, seed=0)',
         "print(safepo.evaluate(run))",
         "```",
     )
@@ -317,7 +355,8 @@ def bash(*lines: str) -> str:
 
 def index_page() -> str:
     tables = {
-        "algorithms": algorithms_table(),
+        "algorithms": algorithms_table(ALGORITHMS),
+        "teams": algorithms_table(TEAM_ALGORITHMS),
         "run_settings": settings_table(RunConfig),
         "tuned": tuned_table(),
         "presets": presets_table(),
@@ -335,11 +374,12 @@ def fragment(file: str) -> str:
     return (FRAGMENTS / file).read_text(encoding="utf-8").strip()
 
 
-def algorithms_table() -> str:
+def algorithms_table(infos: Mapping[str, AlgorithmInfo]) -> str:
     rows = []
-    for name, info in ALGORITHMS.items():
+    for name, info in infos.items():
         kind, settings = info.load()
-        limits = ("one" if kind.scalar else "several") if info.constrained else "none"
+        held = "one for each agent" if name in TEAMS else "one" if kind.scalar else "several"
+        limits = held if info.constrained else "none"
         update = "trust region" if issubclass(settings, TrustRegionSettings) else "first order"
         rows.append((link(title(name), f"{name}.md"), code(name), info.summary, limits, update, arxiv(info.paper)))
     return table(("", "name", "what it does", "limits", "update", "paper"), rows)

@@ -17,13 +17,14 @@ import pytest
 
 import safepo
 from safepo import cli
-from safepo.algorithms import ALGORITHMS
+from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS
 from safepo.algorithms.cup import coefficient
 from safepo.algorithms.settings import ENCODERS
 from safepo.config import PRESETS, RunConfig, make_config
 from safepo.logger import read_rows
 from safepo.rollout import WINDOW
 from tests.safepo.conftest import SMALL
+from tests.safepo.test_teams import PULL
 from tests.test_docs import anchors, blocks, links
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ def docs() -> ModuleType:
     return module
 
 
+DOCUMENTED = ALGORITHMS | TEAM_ALGORITHMS
 GROUPS = ("ep", "cost", "safety", "loss", "value", "train", "time")
 """First parts of the names of metrics."""
 
@@ -95,15 +97,15 @@ def test_check_finds_pages_that_differ(
 
 
 def test_every_algorithm_has_a_page_and_a_fragment() -> None:
-    names = {*ALGORITHMS, "README"}
+    names = {*DOCUMENTED, "README"}
     assert {path.stem for path in PAGES} == names
     assert {path.stem for path in docs().FRAGMENTS.glob("*")} == names
-    assert set(docs().REFERENCES) == set(ALGORITHMS)
+    assert set(docs().REFERENCES) == set(DOCUMENTED)
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert all(f"]({name}.md)" in index for name in ALGORITHMS)
+    assert all(f"]({name}.md)" in index for name in DOCUMENTED)
 
 
-@pytest.mark.parametrize("name", ["README", *ALGORITHMS])
+@pytest.mark.parametrize("name", ["README", *DOCUMENTED])
 def test_every_setting_is_documented(name: str) -> None:
     settings: Any = RunConfig() if name == "README" else make_config(name).settings
     table = rows(page(name))
@@ -113,11 +115,12 @@ def test_every_setting_is_documented(name: str) -> None:
         assert shown == repr(field.default) and len(meaning.split()) >= 3, field.name
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_metric_of_a_run_is_documented(name: str, small: Small) -> None:
     """And no page promises a metric that is not logged."""
-    run = small(name, total_steps=200, eval_episodes=0)
-    logged = {re.sub("^cost/.*", "cost/<name>", key) for key in read_rows(run / "metrics.csv")[0]} - {"step"}
+    given = {"env_id": PULL} if name in TEAM_ALGORITHMS else {}
+    run = small(name, total_steps=200, eval_episodes=0, **given)
+    logged = {docs().as_documented(key) for key in read_rows(run / "metrics.csv")[0]} - {"step"}
     documented = {key for text in (page("README"), page(name)) for key in rows(text) if key.split("/")[0] in GROUPS}
     assert documented - {"cost/<name>"} == logged - {"cost/<name>"}
 
@@ -129,7 +132,7 @@ def test_metrics_of_evaluations_are_documented(small: Small) -> None:
     assert all(f"`{key}`" in page("README") for key in ("eval/return", "eval/cost", "eval/length", "eval_stochastic/"))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_differences_are_those_of_the_docstring(name: str) -> None:
     doc = " ".join(docs().module_doc(name).split())
     for what, heading in (("the paper", "## Differs from the paper in"), ("SafePO", "## Differs from SafePO in")):
@@ -171,14 +174,14 @@ WORDS = {"info", "cost_names", "cost_hazards", "episodes", "obs", "action", "pre
 WORDS |= {*ENCODERS, "train", "evaluate", "onnx", "onnxscript", "i", "episode_length", "one_minus_gamma", "none"}
 
 
-@pytest.mark.parametrize("name", ["README", *ALGORITHMS])
+@pytest.mark.parametrize("name", ["README", *DOCUMENTED])
 def test_names_in_the_prose_exist(name: str) -> None:
     """Settings are spelt as in the code."""
-    settings = set().union(*map(known, ALGORITHMS)) if name == "README" else known(name)
+    settings = set().union(*map(known, DOCUMENTED)) if name == "README" else known(name)
     text = docs().fragment(f"{name}.md")
     text = re.sub(r"\$`.*?`\$", "", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
     words = set(re.findall(r"`([a-z][a-z_]*)`", text))
-    assert words <= settings | set(ALGORITHMS) | set(PRESETS) | WORDS
+    assert words <= settings | set(DOCUMENTED) | set(PRESETS) | WORDS
 
 
 def test_numbers_in_the_prose() -> None:
@@ -227,7 +230,13 @@ def test_settings_file_of_the_index(tmp_path: Path) -> None:
 def test_python_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand but for the budget and the environment, a toy."""
     train, evaluate = safepo.train, safepo.evaluate
-    toy = {**SMALL, "total_steps": 200, "eval_episodes": 0, "log_dir": str(tmp_path)}
+    toy = {
+        **SMALL,
+        **({"env_id": PULL} if path.stem in TEAM_ALGORITHMS else {}),
+        "total_steps": 200,
+        "eval_episodes": 0,
+        "log_dir": str(tmp_path),
+    }
     monkeypatch.setattr(safepo, "train", lambda name, **settings: train(name, **{**settings, **toy}))
     monkeypatch.setattr(safepo, "evaluate", lambda run, **settings: evaluate(run, episodes=1))
     (example,) = blocks(path, "python")
