@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import pickle
 import re
@@ -459,6 +460,28 @@ def test_only_goals_that_are_reached_move() -> None:
     assert (met >= 3).all() and task.has_goal
 
 
+def test_each_agent_drives_its_own_robot() -> None:
+    """In the reference the first agent pushes both Points, the second turns both."""
+    for wrong in (False, True):
+        envs = vector("SafetyPointMultiGoal0-v0", 1, reference_controls=wrong)
+        envs.reset(seed=0)
+        before = envs.sim.world.agent_pos.copy(), envs.sim.world.agent_yaw()
+        for _ in range(5):
+            envs.step({"agent_0": np.ones((1, 2)), "agent_1": np.zeros((1, 2))})
+        driven = np.linalg.norm(envs.sim.world.agent_pos - before[0], axis=2)[0] > 1e-3
+        turned = np.abs(envs.sim.world.agent_yaw() - before[1])[0] > 1e-3
+        assert (driven.tolist(), turned.tolist()) == (([True] * 2, [False] * 2) if wrong else ([True, False],) * 2)
+
+
+def test_rewards_are_clipped() -> None:
+    """The reference means to, at 10, but does not."""
+    for clip, most in (({}, 10.0), ({"reward_clip": None}, 20.0)):
+        envs = vector("SafetyPointMultiGoal0-v0", 1, goal={"reward_distance": 1000.0}, **clip)
+        envs.reset(seed=0)
+        envs.sim.world.memory["last_dist"] += 0.02
+        assert envs.step(still(envs, 1))[1] == pytest.approx(most, abs=1.0)
+
+
 def test_a_shared_goal() -> None:
     """Whoever reaches it is paid; all follow the next one."""
     envs = vector("SafetyPointMultiGoal0-v0", 1, shared_goal=True, num_agents=3)
@@ -770,6 +793,41 @@ def test_pictures_tell_robots_apart() -> None:
 
 
 # --- documentation ----------------------------------------------------------------------------------------------------
+
+
+DIFFERENCES: dict[str, Callable[..., None]] = {
+    "Car, Doggo and Racecar are registered": test_multi_goal_is_what_the_registry_says,
+    "Point: the model has both motors": test_each_agent_drives_its_own_robot,
+    "Ant: `agent_1` is credited with contacts": test_robots_that_touch_both_pay,
+    "moving vases that nobody touched": test_a_vase_that_nobody_touched,
+    "who touched a vase is remembered": test_the_last_to_touch_a_vase_pays_for_its_speed,
+    "all ants start with the same noise": test_noise_of_ants,
+    "every agent receives the observations of both": test_full_observation_is_the_state,
+    "`agent_1` is placed last, with a wrong radius": test_layouts_never_overlap,
+    "new goals keep clear of `agent_0` only": test_only_goals_that_are_reached_move,
+    "`cost_contact_other` is absent": test_steps_of_dicts,
+    "rewards are not clipped": test_rewards_are_clipped,
+    "a simulator error returns one number": test_an_unstable_simulation_ends_alone,
+    "one `info` for all agents": test_steps_of_dicts,
+    "with autoreset the environment resets at every step": test_a_batch_equals_its_parallel_environments,
+    "`agents` names both after the end": test_steps_of_dicts,
+    "`step` changes the caller's actions": test_steps_of_dicts,
+    "divided walkers have no cost in `info`": test_steps_of_dicts,
+    "MuJoCo 2.3.3 physics of the walkers": test_a_divided_walker_is_the_walker,
+}
+"""Rows of the page's table, by their first words, and what tests them."""
+
+
+def test_every_difference_has_its_test() -> None:
+    """Which uses the option that the page names."""
+    text = (Path(__file__).parents[1] / "docs" / "multi_agent.md").read_text()
+    section = text.partition("## Differences from the reference suite")[2]
+    rows = re.findall(r"^\| (?!Reference)(?!-)(.*) \| (.*) \|(.*)\|$", section, re.M)
+    assert len(rows) == len(DIFFERENCES)
+    for start, _, option in rows:
+        (test,) = [test for words, test in DIFFERENCES.items() if start.startswith(words)]
+        for name in re.findall(r"`(\w+)=", option):
+            assert name in inspect.getsource(test), start
 
 
 def test_the_page_holds_the_tables_and_runs() -> None:
