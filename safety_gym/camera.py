@@ -30,9 +30,9 @@ def check_picture(width: Any, height: Any, camera_name: Any) -> None:
 
 
 class SceneCamera:
-    """Draws simulations of one simulator with one renderer, made at the first frame."""
+    """Draws simulations of one simulator. OpenGL starts with the first frame; `effects` are `FrameRenderer`'s."""
 
-    def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None) -> None:
+    def __init__(self, sim: Simulator, width: int, height: int, camera_name: str | None = None, **effects: Any) -> None:
         self._sim = sim
         names = self._names()
         wanted = DEFAULT_CAMERA if sim.nagent == 1 else TEAM_CAMERA
@@ -41,7 +41,7 @@ class SceneCamera:
         self._model = sim.scene.drawing
         self._data = mujoco.MjData(self._model)
         self._physics = mujoco.MjData(sim.scene.model)
-        self._renderer = FrameRenderer(self._model, width, height)
+        self.renderer = FrameRenderer(self._model, width, height, **effects)
 
     def _names(self) -> dict[str, str]:
         """Return the model's name of every camera by the name a user gives: without the first robot's prefix."""
@@ -58,15 +58,19 @@ class SceneCamera:
             raise ValueError(f"camera_name={name!r}: expected one of {', '.join(map(repr, names))}")
         return names[name]
 
-    def frame(self, i: int, camera_name: str | None, depth: bool) -> NDArray[Any]:
-        """Draw simulation `i`; see `SafetyVectorEnv.frame`."""
+    def pose(self, i: int) -> mujoco.MjData:
+        """Return the drawing model posed and painted as simulation `i`; the same object at every call."""
         world = self._sim.world
         world.ensure_process()
         world.batch.get_data(i, self._physics)
         self._sim.scene.pose_drawing(self._data, self._physics)
         self._sim.scene.paint({kind: float(alpha[i]) for kind, alpha in self._sim.task.opacity(world).items()})
+        return self._data
+
+    def frame(self, i: int, camera_name: str | None, depth: bool) -> NDArray[Any]:
+        """Draw simulation `i`; see `SafetyVectorEnv.frame`."""
         camera = self.resolve(camera_name or self.default)
-        return self._renderer.render(self._data, camera, depth=depth, markers=() if depth else self._markers(i))
+        return self.renderer.render(self.pose(i), camera, depth=depth, markers=() if depth else self._markers(i))
 
     def _markers(self, i: int) -> list[Marker]:
         """Rings of lidar readings above each robot, and a red ball around robots that were charged in this step."""
@@ -90,4 +94,4 @@ class SceneCamera:
 
     def close(self) -> None:
         """Release the renderer."""
-        self._renderer.close()
+        self.renderer.close()

@@ -4,7 +4,7 @@
     SafetyPointGoal1Gymnasium-v0   the same environment (the name it has in the reference suite's Gymnasium registry)
     SafetyPointGoal1Debug-v0       keyboard control: the keyword `keyboard=True`
     SafetyPointGoalBase-v0         objects are given by the user
-    SafetyPointGoal1Vision-v0      part of the grammar, not built yet
+    SafetyPointGoal1Vision-v0      camera frames in the observation: the keyword `vision=True`
     SafetyHopperVelocity-v1        a walker with a speed limit; -v0 has other limits
 
 A suffix is a keyword of the same environment, never another class.
@@ -61,7 +61,7 @@ class EnvId:
 
     @property
     def built(self) -> bool:
-        return self.robot in self._robots and self.task in tasks.TASKS and self.variant != "Vision"
+        return self.robot in self._robots and self.task in tasks.TASKS
 
     @property
     def _robots(self) -> Mapping[str, Robot]:
@@ -156,6 +156,8 @@ def resolve(env_id: str, options: Mapping[str, Any]) -> tuple[EnvId, type[Task],
     else:
         parsed = parse(name)
     merged = {**registered, **_flatten(parsed, options)}
+    if parsed.variant == "Vision":
+        merged = {"vision": True, **merged}
     return parsed, tasks.TASKS[parsed.task], apply_options(parsed.config, merged)
 
 

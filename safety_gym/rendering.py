@@ -9,13 +9,19 @@ that does not work can abort the whole process, so each is tried in a subprocess
 once per process; `SAFETY_GYM_SKIP_GL_PROBE=1` skips it). The first failure is remembered: every later frame
 raises `GLUnavailable`.
 
-Limits: a `FrameRenderer` draws in the thread that drew its first frame. A process forked after its parent
-drew a frame cannot draw (OpenGL would hang there): draw first in the child, or start it with "spawn".
+There is one OpenGL context per thread that draws. What it holds of a model (shapes, textures, an off-screen buffer
+that grows with the largest picture) is shared by every `FrameRenderer` of that model and freed with the last of them.
+
+Limits: a `FrameRenderer` draws in the thread that drew its first frame. Before a fork everything is freed, in parent
+and child it is made again with the next frame; but a child forked by another thread than the one that draws cannot
+draw (OpenGL would hang there): start it with "spawn".
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import difflib
 import importlib
 import os
@@ -24,9 +30,9 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,9 +114,11 @@ class FrameRenderer:
 
     `offsamples` is the number of samples for anti-aliasing (0 is fastest); `shadows` and `reflections` switch
     these effects of the model's lights and materials (reflections take half the time of a frame; for shadows
-    directional lights are tilted). The model's off-screen buffer size, sample count and detail of round shapes
-    (coarser in small frames) are replaced while the OpenGL context is made, then put back. Colours written into
-    `model.geom_rgba` show in the next frame.
+    directional lights are tilted). `culling` leaves out what lies outside the picture, which changes nothing in it
+    but reflections and shadows: a hidden shape costs as much as a visible one.
+
+    The model's off-screen buffer size, sample count and detail of round shapes (coarser in small frames) are replaced
+    while OpenGL takes the model over, then put back. Colours written into `model.geom_rgba` show in the next frame.
     """
 
     def __init__(
@@ -122,6 +130,7 @@ class FrameRenderer:
         shadows: bool = False,
         offsamples: int = 4,
         reflections: bool = True,
+        culling: bool = False,
     ) -> None:
         for name, size in (("width", width), ("height", height)):
             if not 1 <= size <= MAX_SIZE:
@@ -134,8 +143,8 @@ class FrameRenderer:
         self.shadows = bool(shadows)
         self.offsamples = int(offsamples)
         self.reflections = bool(reflections)
-        self._renderer: Any = None
-        self._owner: tuple[int, int] | None = None  # the process and thread of the OpenGL context
+        self.culling = bool(culling)
+        self._owner: tuple[int, int] | None = None  # the process and thread that drew the last frame
         self._closed = False
 
     def render(
@@ -146,44 +155,43 @@ class FrameRenderer:
         depth: bool = False,
         segmentation: bool = False,
         markers: Sequence[Marker] = (),
+        hidden: NDArray[np.bool_] | None = None,
     ) -> NDArray[Any]:
         """Draw one frame into a fresh array.
 
         Colour (h, w, 3) uint8; depth (h, w) float32, metres from the camera plane, the far plane where
         nothing is; segmentation (h, w, 2) int32, object id and `mujoco.mjtObj`, -1 where nothing is. Markers
         appear in colour frames only. `camera` is a name or an id of the model (-1: a free camera that sees
-        the whole scene). Kinematics, camera and light poses of `data` must be up to date.
+        the whole scene). Geoms in `hidden` (ngeom,) are not drawn. Kinematics, camera and light poses of `data` must
+        be up to date.
         """
         if depth and segmentation:
             raise ValueError("depth and segmentation are two different frames; ask for one of them")
-        camera = self._camera_id(camera)
-        renderer = self._open()
-        renderer.update_scene(data, camera)
+        painter = self._take(data, camera, hidden)
         if depth:
-            renderer.enable_depth_rendering()
-        elif segmentation:
-            renderer.enable_segmentation_rendering()
-        else:
-            _add_markers(renderer.scene, markers, self.width / self.height)
-            if self.shadows:
-                _light_for_shadows(renderer.scene, self.model)
-        try:
-            return renderer.render()
-        finally:
-            renderer.disable_depth_rendering()
-            renderer.disable_segmentation_rendering()
+            return painter.ids(self.width, self.height, depth=True)[1]
+        if segmentation:
+            return painter.ids(self.width, self.height, depth=False)[0]
+        _add_markers(painter.scene, markers, self.width / self.height)
+        if self.shadows:
+            _light_for_shadows(painter.scene, self.model)
+        return painter.colour(self.width, self.height)
+
+    def geoms(
+        self, data: mujoco.MjData, camera: str | int, hidden: NDArray[np.bool_] | None = None, depth: bool = False
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return which geom each pixel shows, (h, w) int32, -1 where none, and the depth (h, w), empty unless asked."""
+        import mujoco
+
+        ids, far = self._take(data, camera, hidden).ids(self.width, self.height, depth=depth)
+        return np.where(ids[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM), ids[..., 0], np.int32(-1)), far
 
     def close(self) -> None:
-        """Free the OpenGL context; a second call does nothing."""
+        """Free what OpenGL holds for this renderer alone; a second call does nothing."""
         self._closed = True
-        renderer, self._renderer = self._renderer, None
-        if renderer is None:
-            return
-        _open_renderers.discard(self)
-        if self._owner == (os.getpid(), threading.get_ident()):
-            renderer.close()
-        else:  # a context of another process or thread must not be touched, not even by its destructor
-            _orphans.append(renderer)
+        if self._owner is not None:
+            _release(self, *self._owner)
+            self._owner = None
 
     def __enter__(self) -> FrameRenderer:
         return self
@@ -192,8 +200,23 @@ class FrameRenderer:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_renderer", None) is not None:
+        if getattr(self, "_owner", None) is not None:
             self.close()
+
+    def _take(self, data: mujoco.MjData, camera: str | int, hidden: NDArray[np.bool_] | None) -> _Painter:
+        """Return the painter of the model with its scene up to date."""
+        camera = self._camera_id(camera)
+        if self._closed:
+            raise RuntimeError("this FrameRenderer was closed; make a new one")
+        here = (os.getpid(), threading.get_ident())
+        if self._owner not in (None, here) and self._owner is not None and self._owner[0] == here[0]:
+            raise RuntimeError("a FrameRenderer draws in the thread of its first frame; make one per thread")
+        painter = _painter(self)
+        self._owner = here
+        painter.update(data, camera, hidden, self.width / self.height if self.culling else None)
+        flags = painter.scene.flags
+        flags[_SHADOW], flags[_REFLECTION] = self.shadows, self.reflections
+        return painter
 
     def _camera_id(self, camera: str | int) -> int:
         if not isinstance(camera, str):
@@ -210,17 +233,229 @@ class FrameRenderer:
             raise ValueError(f"unknown camera {camera!r}; {hint}the model has {', '.join(names) or 'none'}")
         return found
 
-    def _open(self) -> Any:
-        here = (os.getpid(), threading.get_ident())
-        if self._renderer is not None and self._owner == here:
-            return self._renderer
-        if self._closed:
-            raise RuntimeError("this FrameRenderer was closed; make a new one")
-        if self._renderer is not None and self._owner is not None and self._owner[0] == here[0]:
-            raise RuntimeError("a FrameRenderer draws in the thread of its first frame; make one per thread")
-        self._renderer = _make_renderer(self)
-        self._owner = here
-        return self._renderer
+
+# Painters: what OpenGL holds of a model
+
+_SHADOW, _REFLECTION, _SEGMENT, _IDCOLOR = 0, 2, 8, 9  # mjtRndFlag; mujoco is imported late
+_UNSEEN = 5  # a geom group that MuJoCo does not draw by default
+
+
+class _Painter:
+    """Shapes and textures of one model in the OpenGL context of one thread, and the scene to be drawn next."""
+
+    def __init__(self, gl: Any, frames: FrameRenderer) -> None:
+        import mujoco
+
+        self.gl, self.model = gl, frames.model
+        self.users: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
+        self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
+        self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        self._flags = self.scene.flags.copy()
+        gl.make_current()
+        with _replaced(_context_settings(frames)):
+            self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+
+    def update(self, data: mujoco.MjData, camera: int, hidden: NDArray[np.bool_] | None, aspect: float | None) -> None:
+        """Put what `camera` sees of `data` into the scene; with `aspect` (width / height) only what can show."""
+        import mujoco
+
+        model, scene, view = self.model, self.scene, self._camera
+        if camera < 0:
+            mujoco.mjv_defaultFreeCamera(model, view)
+        else:
+            view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, camera
+        if aspect is not None:
+            mujoco.mjv_updateCamera(model, data, view, scene)
+            outside = ~_in_view(scene.camera[0], aspect, data.geom_xpos, model.geom_rbound)
+            outside &= model.geom_rbound > 0  # planes have no bound
+            hidden = outside if hidden is None else outside | hidden
+        scene.flags[:] = self._flags
+        groups = model.geom_group
+        kept = groups.copy()
+        if hidden is not None:
+            groups[hidden] = _UNSEEN
+        try:
+            mujoco.mjv_updateScene(model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL.value, scene)
+        finally:
+            groups[:] = kept
+
+    def colour(self, width: int, height: int) -> NDArray[np.uint8]:
+        """Draw the scene, (h, w, 3)."""
+        out = np.empty((height, width, 3), np.uint8)
+        self._draw(out, None)
+        return out[::-1].copy()
+
+    def ids(self, width: int, height: int, *, depth: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Draw object ids and types (h, w, 2), -1 where nothing is, and, if asked, the depth (h, w) in metres."""
+        scene = self.scene
+        scene.flags[_SEGMENT] = scene.flags[_IDCOLOR] = 1
+        code = np.empty((height, width, 3), np.uint8)
+        far = np.empty((height, width) if depth else (0, 0), np.float32)
+        self._draw(code, far if depth else None)
+        table = np.full((scene.ngeom + 1, 2), -1, np.int32)
+        for geom in scene.geoms[: scene.ngeom]:
+            if geom.segid >= 0:
+                table[geom.segid + 1] = geom.objid, geom.objtype
+        code = code[::-1].astype(np.int32)
+        return table[code[..., 0] | code[..., 1] << 8 | code[..., 2] << 16], self._metres(far[::-1])
+
+    def _metres(self, code: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the distance from the camera plane of depths in the buffer, 0 at the far plane and 1 at the near."""
+        extent, planes = self.model.stat.extent, self.model.vis.map
+        near, far = planes.znear * extent, planes.zfar * extent
+        if self.scene.camera[0].orthographic:
+            return np.asarray(far - code * (far - near), np.float32)
+        return np.asarray(near * far / (near + code.astype(np.float64) * (far - near)), np.float32)
+
+    def _draw(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32] | None) -> None:
+        import mujoco
+
+        height, width = rgb.shape[:2]
+        context = self._context
+        self.gl.make_current()
+        if width > context.offWidth or height > context.offHeight:
+            mujoco.mjr_resizeOffscreen(max(width, context.offWidth), max(height, context.offHeight), context)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        view = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(view, self.scene, context)
+        mujoco.mjr_readPixels(rgb, depth, view, context)
+
+    def free(self) -> None:
+        self.gl.make_current()
+        self._context.free()
+
+
+class _Key(NamedTuple):
+    """What a painter is shared by: models by identity, and what OpenGL reads from them once."""
+
+    thread: int
+    model: int
+    small: bool
+    shadows: bool
+    offsamples: int
+
+
+def _painter(frames: FrameRenderer) -> _Painter:
+    """Return the painter of this thread that draws for `frames`, made if there is none."""
+    _check_fork()
+    thread = threading.get_ident()
+    small = max(frames.width, frames.height) <= SMALL_FRAME
+    key = _Key(thread, id(frames.model), small, frames.shadows, frames.offsamples)
+    painter = _painters.get(key)
+    if painter is None:
+        painter = _painters[key] = _make_painter(thread, frames)
+    painter.users.add(frames)
+    return painter
+
+
+def _make_painter(thread: int, frames: FrameRenderer) -> _Painter:
+    global _gl_pid, _ever_drawn
+    backend = select_backend()
+    try:
+        if thread not in _contexts:
+            from mujoco.rendering.classic import gl_context
+
+            with _few_threads(backend):
+                _contexts[thread] = gl_context.GLContext(16, 16)
+            # Exit hooks run last in, first out: ours must follow that of mujoco.egl to run before it.
+            atexit.unregister(_free_all)
+            atexit.register(_free_all)
+        painter = _Painter(_contexts[thread], frames)
+    except Exception as error:
+        reason = _no_backend({backend: f"{type(error).__name__}: {error}"})
+        raise (GLUnavailable(reason) if _ever_drawn else _remember(reason)) from error
+    _gl_pid, _ever_drawn = os.getpid(), True
+    return painter
+
+
+def _release(frames: FrameRenderer, pid: int, thread: int) -> None:
+    """Free the painters that only `frames` used, and the context of its thread with the last of them."""
+    if pid != os.getpid():
+        return
+    for key in [k for k, painter in _painters.items() if k.thread == thread and frames in painter.users]:
+        _painters[key].users.discard(frames)
+    if thread == threading.get_ident():  # a context of another thread must not be touched
+        _free_unused(thread)
+
+
+def _free_unused(thread: int) -> None:
+    for key in [k for k, painter in _painters.items() if k.thread == thread and not painter.users]:
+        _painters.pop(key).free()
+    if thread in _contexts and not any(key.thread == thread for key in _painters):
+        _contexts.pop(thread).free()
+
+
+def _free_all() -> None:
+    """Free everything that belongs to this thread."""
+    if _gl_pid != os.getpid():
+        return
+    thread = threading.get_ident()
+    for key in [k for k in _painters if k.thread == thread]:
+        _painters.pop(key).free()
+    if thread in _contexts:
+        _contexts.pop(thread).free()
+
+
+def _prepare_fork() -> None:
+    """Give OpenGL up before a fork, threads of the driver included: they would be missing in the child.
+
+    Parent and child begin anew with their next frame.
+    """
+    global _gl_pid
+    if _gl_pid != os.getpid() or any(thread != threading.get_ident() for thread in _contexts):
+        return
+    _free_all()
+    if _backend == "egl":
+        from mujoco import egl
+
+        if egl.EGL_DISPLAY is not None:
+            egl.EGL.eglTerminate(egl.EGL_DISPLAY)
+            egl.EGL_DISPLAY = None
+    elif _backend == "glfw":
+        import glfw
+
+        glfw.terminate()
+    if _backend != "osmesa" or _few_threads_work:
+        _gl_pid = None
+
+
+def _leave_alone() -> None:
+    """Keep what a forked child inherited from being destroyed there, which would use OpenGL."""
+    for painter in _painters.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(painter))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_prepare_fork, after_in_child=_leave_alone)
+
+
+@contextlib.contextmanager
+def _few_threads(backend: str) -> Iterator[None]:
+    """Keep OSMesa, which never gives its threads up, from starting any, unless LP_NUM_THREADS wishes so."""
+    global _few_threads_work
+    ours = backend == "osmesa" and "LP_NUM_THREADS" not in os.environ
+    if ours:
+        os.environ["LP_NUM_THREADS"] = "0"
+    _few_threads_work = os.environ.get("LP_NUM_THREADS") == "0"
+    try:
+        yield
+    finally:
+        if ours:
+            del os.environ["LP_NUM_THREADS"]
+
+
+@contextlib.contextmanager
+def _replaced(settings: Sequence[tuple[Any, str, int]]) -> Iterator[None]:
+    """Set attributes for a while: (holder, name, value)."""
+    kept = [(holder, name, getattr(holder, name)) for holder, name, _ in settings]
+    for holder, name, value in settings:
+        setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        for holder, name, value in kept:
+            setattr(holder, name, value)
 
 
 # Backends
@@ -247,10 +482,12 @@ def select_backend() -> str:
 
 _backend: str | None = None
 _failure: str | None = None
-_gl_pid: int | None = None  # the process that drew the first frame
 _probed: dict[str, str] = {}
-_open_renderers: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
-_orphans: list[Any] = []
+_gl_pid: int | None = None  # the process whose OpenGL contexts these are
+_ever_drawn = False
+_few_threads_work = False
+_contexts: dict[int, Any] = {}  # by thread
+_painters: dict[_Key, _Painter] = {}
 
 
 def _platform_backends() -> tuple[str, ...]:
@@ -322,8 +559,6 @@ def _probe_reason(done: subprocess.CompletedProcess[str]) -> str:
 
 def _load_library(backend: str) -> str:
     """Load the library of the backend, the check without a subprocess: "ok" or the reason."""
-    import ctypes
-
     reasons = []
     for name in _LIBRARIES.get(backend, ()):
         try:
@@ -342,36 +577,6 @@ def _install(backend: str) -> None:
         gl_context.GLContext = importlib.import_module(f"mujoco.{backend}").GLContext
     except Exception as error:
         raise _remember(_no_backend({backend: f"{type(error).__name__}: {error}"})) from error
-
-
-def _make_renderer(frames: FrameRenderer) -> Any:
-    """Make the `mujoco.Renderer` of `frames` and register it for closing at exit."""
-    global _gl_pid
-    backend = select_backend()
-    import mujoco
-
-    model, worked_before = frames.model, _gl_pid is not None
-    settings = _context_settings(frames)
-    kept = [(holder, name, getattr(holder, name)) for holder, name, _ in settings]
-    for holder, name, value in settings:
-        setattr(holder, name, value)
-    _gl_pid = os.getpid()
-    try:
-        renderer = mujoco.Renderer(model, frames.height, frames.width, max_geom=MAX_GEOMS)
-    except Exception as error:
-        reason = _no_backend({backend: f"{type(error).__name__}: {error}"})
-        raise (GLUnavailable(reason) if worked_before else _remember(reason)) from error
-    finally:
-        for holder, name, value in kept:
-            setattr(holder, name, value)
-    flags = mujoco.mjtRndFlag
-    renderer.scene.flags[flags.mjRND_SHADOW] = frames.shadows
-    renderer.scene.flags[flags.mjRND_REFLECTION] = frames.reflections
-    if not worked_before:
-        # Registered after the exit hook of mujoco.egl, so that it runs before it.
-        atexit.register(_close_all)
-    _open_renderers.add(frames)
-    return renderer
 
 
 def _context_settings(frames: FrameRenderer) -> list[tuple[Any, str, int]]:
@@ -404,15 +609,10 @@ def _no_backend(tried: Mapping[str, str]) -> str:
 def _check_fork() -> None:
     if _gl_pid not in (None, os.getpid()):
         raise GLUnavailable(
-            "this process was forked after its parent had drawn a frame, and OpenGL does not survive a fork. "
-            'Draw the first frame in the child, or start the child with the "spawn" or "forkserver" method '
+            "this process was forked while OpenGL was in use in another thread of its parent, which it does not "
+            'survive. Fork from the thread that draws, or start the child with the "spawn" or "forkserver" method '
             "of multiprocessing."
         )
-
-
-def _close_all() -> None:
-    for renderer in list(_open_renderers):
-        renderer.close()
 
 
 # Markers

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from safety_gym import layout
+from safety_gym import layout, vision
 from safety_gym.costs import CostTerm, cost_terms, scenery_terms
 from safety_gym.errors import unknown
 from safety_gym.objects import CLASS_NAMES, KINDS, ObjectSpec, Rect, check_types
@@ -22,6 +22,7 @@ from safety_gym.placement import Placement
 from safety_gym.robots import Robot
 from safety_gym.scene import Scene, SceneConfig, build_scene
 from safety_gym.scenery import FLOORS, SCENERY, Scenery
+from safety_gym.vision import Vision
 from safety_gym.world import Array, Ids, World
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class EpisodeConfig:
     constrain_indicator: bool = True
     randomize_layout: bool = True
     observation_flatten: bool = True
+    vision: Vision | None = None
     action_noise: float = 0.0
 
     def validate(self) -> None:
@@ -137,6 +139,7 @@ OPTION_HELP: Mapping[str, str] = {
     "continue_goal": "a goal reached is replaced by a new one; False: it ends the episode",
     "terminate_resample_failure": "end the episode where no place for a new goal is found; False: an error",
     "observation_flatten": "one flat vector; False: a dict by key",
+    "vision": "camera frames in the observation: True, 'fast', a mapping or a Vision; None: none",
     "action_noise": "standard deviation of Gaussian noise added to the controls",
     "robot_version": "an older version of the robot, where one exists; None: the newest",
     "floor_size": "half-lengths and thickness of the floor that is drawn, m",
@@ -173,6 +176,7 @@ def apply_options(config: EpisodeConfig, options: Mapping[str, Any]) -> EpisodeC
 
     Raises ValueError for unknown names, with the closest known ones.
     """
+    options = vision.read_options(options)
     if isinstance(config, TaskConfig):
         return _apply_navigation_options(config, options)
     known = {f.name for f in dataclasses.fields(config)}

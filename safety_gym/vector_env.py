@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 
 from safety_gym import registry
 from safety_gym.camera import SceneCamera, check_picture
+from safety_gym.eyes import Eyes
 from safety_gym.robots import Robot
 from safety_gym.simulator import Simulator, StepResult
 from safety_gym.task import Task
+from safety_gym.vision import Vision
 from safety_gym.world import Array, Ids
 
 RENDER_MODES = ("rgb_array", "depth_array", "human")
@@ -47,6 +49,7 @@ class BatchEnv:
         render_mode: `rgb_array` or `depth_array`; `render()` returns a tuple of frames.
         width, height, camera_name: of rendered frames; cameras are `vision`, `vision_back`, `track`, `fixednear`,
             `fixedfar` and `fixedfar++`.
+        vision: camera frames in the observation; see `safety_gym.vision.Vision`. Ids with the suffix `Vision` have it.
         options: any field of `TaskConfig`, or objects as mappings (`hazards={"num": 12}`), or a `config` mapping in the
             reference suite's style.
 
@@ -106,6 +109,7 @@ class BatchEnv:
         self._over = np.zeros(self.num_envs, bool)
         self._started = False
         self._seed_given: list[int | None] = [None] * self.num_envs
+        self._eyes = None if self.sim.config.vision is None else self._make_eyes(self.sim.config.vision)
         self._make_spaces()
 
     # --- what the forms differ in -------------------------------------------------------------------------------------
@@ -119,6 +123,10 @@ class BatchEnv:
     def _make_spaces(self) -> None:
         """Set the spaces that users see."""
         raise NotImplementedError
+
+    def _make_eyes(self, vision: Vision) -> Eyes:
+        """Return what adds camera frames to observations."""
+        raise ValueError("vision: several agents do not observe cameras; frame() and render() draw pictures of them")
 
     def _observed(self, obs: Array) -> Any:
         """Return observations (n, r, o) of the `r` robots as users see them, fresh."""
@@ -189,6 +197,8 @@ class BatchEnv:
         self._started = bool(state["started"])
         self._seed_given = [None if seed < 0 else int(seed) for seed in state["seeds"]]
         self.sim.last_observation[...] = state["obs"]
+        if self._started:
+            self._look()
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -216,7 +226,9 @@ class BatchEnv:
         self.sim.reset(ids, layouts)
         self._over[ids] = False
         self._started = True
-        return self._observed(self.sim.observe(others)), {}
+        obs = self.sim.observe(others)
+        self._look(others)
+        return self._observed(obs), {}
 
     def _advance(self, action: Array) -> tuple[Any, Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step with checked actions (n, r, u); return six values."""
@@ -231,12 +243,21 @@ class BatchEnv:
         obs = self.sim.observe(result.diverged)
         over = terminated | truncated
         if self.autoreset_mode is AutoresetMode.SAME_STEP and over.any():
+            self._look(~over if result.diverged is None else ~over | result.diverged)
             self._add_final(info, obs, over)
             self.sim.reset(np.flatnonzero(over))
             obs = self.sim.observe()
+            self._look()
             over = np.zeros(self.num_envs, bool)
+        else:
+            self._look(result.diverged)
         self._over = over
         return self._observed(obs), self._shown(result.reward).copy(), info["cost"], terminated, truncated, info
+
+    def _look(self, keep: NDArray[np.bool_] | None = None) -> None:
+        """Draw what cameras observe; frames of rows in `keep` stay as they were."""
+        if self._eyes is not None:
+            self._eyes.look(np.arange(self.num_envs) if keep is None else np.flatnonzero(~keep))
 
     def render(self) -> tuple[Any, ...] | None:
         """Return one frame per simulation."""
@@ -254,10 +275,12 @@ class BatchEnv:
         )
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Release the renderer."""
+        """Release the renderers."""
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+        if self._eyes is not None:
+            self._eyes.close()
 
     # --- copies -------------------------------------------------------------------------------------------------------
 
@@ -347,6 +370,9 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
 
     def _make_spaces(self) -> None:
         self.single_observation_space = self.sim.observer.space()
+        if self._eyes is not None:
+            plain: Any = self.single_observation_space
+            self.single_observation_space = gymnasium.spaces.Dict([*plain.items(), *self._eyes.spaces().items()])
         self.single_action_space = self.sim.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -374,8 +400,23 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
         obs, reward, _, terminated, truncated, info = self._advance(self.sim.check_action(actions))
         return obs, reward, terminated, truncated, info
 
+    def _make_eyes(self, vision: Vision) -> Eyes:
+        return Eyes(self.sim, vision)
+
+    @property
+    def segmentation_labels(self) -> tuple[str, ...]:
+        """What the numbers of a `<camera>_segmentation` observation mean; empty without cameras."""
+        return () if self._eyes is None else self._eyes.labels
+
     def _observed(self, obs: Array) -> Any:
-        return self.sim.observer.split(obs[:, 0].copy())
+        return self._split(obs[:, 0].copy(), slice(None))
+
+    def _split(self, obs: Array, rows: slice | int) -> Any:
+        """Return flat observations of simulations `rows` as users see them, camera frames included."""
+        parts = self.sim.observer.split(obs)
+        if self._eyes is None:
+            return parts
+        return parts | {key: frames[rows].copy() for key, frames in self._eyes.frames.items()}
 
     def _shown(self, values: NDArray[Any]) -> NDArray[Any]:
         return values[:, 0]
@@ -385,7 +426,7 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
             return {"final_obs": obs[:, 0].copy()}
         out = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(over):
-            out[i] = self.sim.observer.split(obs[i, 0])
+            out[i] = self._split(obs[i, 0], int(i))
         return {"final_obs": out}
 
 

@@ -163,7 +163,7 @@ def test_time_limits_of_the_families() -> None:
 
 def test_ids_can_be_filtered() -> None:
     circles = safety_gym.ids("PointCIRCLE1")
-    assert circles == ["SafetyPointCircle1-v0", "SafetyPointCircle1Debug-v0"]
+    assert circles == ["SafetyPointCircle1-v0", "SafetyPointCircle1Vision-v0", "SafetyPointCircle1Debug-v0"]
     assert safety_gym.ids("no such id") == []
 
 
