@@ -152,7 +152,8 @@ NOT_HASHED = {
     "device",
 }
 """Fields that change where a run goes or what is reported, not what is learned."""
-
+HASHED_IF_SET = {"encoder_width", "observe", "image_size", "augment", "fisher_every"}
+"""Settings that are younger than stored results: at their defaults they leave a run's hash as it was."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ class Config:
         """Eight hex digits over everything that shapes learning, the seed excepted."""
         plain = self.to_dict()
         plain["run"] = {k: v for k, v in plain["run"].items() if k not in NOT_HASHED}
+        later = {f.name: f.default for f in dataclasses.fields(self.settings) if f.name in HASHED_IF_SET}
+        plain["settings"] = {k: v for k, v in plain["settings"].items() if k not in later or v != later[k]}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
     def run_dir(self) -> Path:
@@ -221,7 +224,7 @@ def make_config(
         if name not in fields:
             raise UserError(did_you_mean(name, fields, f"setting of {info.name}"))
     values |= overrides
-    row = tuned_for(str(values.get("env_id", RunConfig.env_id))) if tuned else None
+    row = tuned_for(str(values.get("env_id", RunConfig.env_id)), info.name) if tuned else None
     if row is not None:
         values = {k: v for k, v in row.values.items() if k in fields} | values
     parts = [

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 import safety_gym
 from safepo.distributions import Categorical, Distribution, Gaussian
 from safepo.errors import UserError, did_you_mean
-from safepo.observations import History, ObsMap
+from safepo.observations import History, ObsMap, Rows
+from safepo.view import View
 from safety_gym.wrappers import CostStepVector
 
 Floats = NDArray[np.float64]
@@ -32,8 +33,8 @@ Bools = NDArray[np.bool_]
 class Step:
     """One vector step. `obs` of a finished row is the first of its next episode; `final_obs` its last."""
 
-    obs: Floats
-    """(n, o)"""
+    obs: Rows
+    """(n, w) rows as `ObsMap` has them"""
     reward: Floats
     """(n,)"""
     cost: Floats
@@ -42,8 +43,8 @@ class Step:
     """(n,)"""
     truncated: Bools
     """(n,)"""
-    final_obs: Floats | None
-    """(n, o), rows valid where an episode ended; None when none did"""
+    final_obs: Rows | None
+    """(n, w), rows valid where an episode ended; None when none did"""
     costs: Floats
     """(n, k) cost of each source in `VectorEnv.cost_names`"""
     rewards: Floats
@@ -53,14 +54,18 @@ class Step:
 class VectorEnv:
     """A vector environment of `num_envs` simulations with same-step autoreset."""
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0, frames: int = 1) -> None:
-        """`num_threads` step a safety_gym batch (0: its own choice); rows hold the last `frames` observations."""
+    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0, view: View | None = None) -> None:
+        """`num_threads` step a safety_gym batch (0: its own choice); rows hold what `view` shows, by default all."""
         self.id, self.num_envs = env_id, num_envs
-        self.env = _make(env_id, num_envs, num_threads)
+        view = view or View()
+        self.env = _make(env_id, num_envs, num_threads, view.image_size)
         obs_space, act_space = self.env.single_observation_space, self.env.single_action_space
-        self.obs = ObsMap.of(env_id, obs_space, frames)
+        self.obs = ObsMap.of(env_id, obs_space, view)
+        sides = {part.shape[1] for part in self.obs.parts if part.image}
+        if view.image_size and view.image_size not in sides:
+            raise UserError(f"image_size={view.image_size}: {env_id} has the observation {self.obs}")
         self.nobs = self.obs.size
-        self._history = History(self.obs, num_envs) if frames > 1 else None
+        self._history = History(self.obs, num_envs) if view.frames > 1 else None
         self.action = ActionMap.of(env_id, act_space)
         self.dist = self.action.distribution()
         self.nact, self.nagent = self.dist.nact, 1
@@ -71,8 +76,8 @@ class VectorEnv:
         # The suite's robots clip by themselves; others were promised actions inside their space.
         self._clip = not is_ours(env_id)
 
-    def reset(self, seed: int | None = None) -> Floats:
-        """Start new episodes everywhere; returns obs (n, o)."""
+    def reset(self, seed: int | None = None) -> Rows:
+        """Start new episodes everywhere; returns obs (n, w)."""
         rows = self.obs.flatten(self._start(seed))
         return rows if self._history is None else self._history.start(rows)
 
@@ -92,7 +97,7 @@ class VectorEnv:
         costs = np.stack([_term(info, name, ended) for name in self.cost_names], axis=1) if self.cost_names else _NONE
         return Step(rows, reward, cost, terminated, truncated, final_obs, costs, reward[:, None])
 
-    def _rows(self, obs: Any, info: dict[str, Any], ended: Bools) -> tuple[Floats, Floats | None]:
+    def _rows(self, obs: Any, info: dict[str, Any], ended: Bools) -> tuple[Rows, Rows | None]:
         """Rows after the step, and those of the episodes' last observations where some ended."""
         rows = self.obs.flatten(obs)
         last = self._last(info, rows, ended) if ended.any() else None
@@ -103,7 +108,7 @@ class VectorEnv:
         final = self._history.push(np.where(ended[:, None], last, rows))
         return self._history.start(rows[ended], ended), final
 
-    def _last(self, info: dict[str, Any], rows: Floats, ended: Bools) -> Floats:
+    def _last(self, info: dict[str, Any], rows: Rows, ended: Bools) -> Rows:
         """Last observations `(n, f)` of the episodes that ended; other rows are 0."""
         final, given = np.zeros_like(rows), info["final_obs"]
         if isinstance(given, Mapping):
@@ -248,14 +253,20 @@ def action_map(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return middle, half
 
 
-def _make(env_id: str, num_envs: int, num_threads: int) -> Any:
+def _make(env_id: str, num_envs: int, num_threads: int, image_size: int) -> Any:
     check_id(env_id)
     try:
         if is_ours(env_id):
-            return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None)
+            options = camera_options(image_size)
+            return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None, **options)
         return CostStepVector(_make_foreign(env_id, num_envs))
     except (ValueError, ImportError, gymnasium.error.Error) as error:
         raise UserError(f"environment {env_id} cannot be made: {error}") from error
+
+
+def camera_options(image_size: int) -> dict[str, Any]:
+    """Options of the suite's environments for camera images with sides of so many pixels; 0: their own."""
+    return {"vision": {"width": image_size, "height": image_size}} if image_size else {}
 
 
 def _make_foreign(env_id: str, num_envs: int) -> gymnasium.vector.VectorEnv:

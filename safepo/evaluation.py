@@ -13,22 +13,26 @@ from numpy.typing import NDArray
 
 from safepo import checkpoint
 from safepo.envs import VectorEnv
+from safepo.observations import Rows
 from safepo.policy import RandomPolicy, actor_from_state, check_env, describe
 from safepo.teams import open_env
+from safepo.view import View
 
 DEFAULT_EPISODES = 20
 MAX_ENVS = 10
 
 
 class Actor(Protocol):
-    """Anything that maps raw observations `(n, o)` to actions `(n, u)` in the environment's range.
+    """Anything that maps raw observations `(n, w)`, rows as `ObsMap` has them, to actions `(n, u)` in the environment's
+    range.
 
-    `begin` tells it where episodes begin, `(n,)`, before it sees their first observations.
+    `view` is what it must be shown; `begin` tells it where episodes begin, `(n,)`, before it sees their first
+    observations.
     """
 
     @property
-    def frames(self) -> int: ...
-    def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]: ...
+    def view(self) -> View: ...
+    def predict(self, obs: Rows, deterministic: bool = True) -> NDArray[np.float64]: ...
     def seed(self, seed: int) -> None: ...
     def begin(self, first: NDArray[np.bool_]) -> None: ...
 
@@ -42,7 +46,7 @@ def evaluate(
     `values` beside them holds one number per episode, in the same order for all three.
     """
     num_envs = min(episodes, MAX_ENVS)
-    env = open_env(env_id, num_envs, frames=actor.frames)
+    env = open_env(env_id, num_envs, view=actor.view)
     try:
         actor.seed(seed)
         table = run_episodes(actor, env, -(-episodes // num_envs), seed, deterministic)
@@ -97,9 +101,11 @@ def summary(x: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def evaluate_random(env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0) -> dict[str, Any]:
-    """The baseline: uniform random actions."""
-    probe = open_env(env_id, 1)
+def evaluate_random(
+    env_id: str, episodes: int = DEFAULT_EPISODES, seed: int = 0, view: View | None = None
+) -> dict[str, Any]:
+    """The baseline: uniform random actions. They depend on no observation, but those of `view` are made."""
+    probe = open_env(env_id, 1, view=view)
     actor = RandomPolicy(describe(probe))
     probe.close()
     return evaluate(actor, env_id, episodes, seed)
@@ -113,7 +119,7 @@ def evaluate_run(
     state = checkpoint.load(path)
     policy = actor_from_state(state)
     env_id = env_id or policy.env_id
-    probe = open_env(env_id, 1, frames=policy.frames)
+    probe = open_env(env_id, 1, view=policy.view)
     check_env(policy.env, probe)
     probe.close()
     result = {

@@ -31,12 +31,13 @@ class DeterministicPolicy(nn.Module):
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
-        net, normalizer, action = policy.net, policy.normalizer, ActionMap.from_dict(policy.env["action"])
+        net, action = policy.net, ActionMap.from_dict(policy.env["action"])
         if not isinstance(net, ActorCritic):
             raise UserError(f"{policy.env_id} has several agents; only the policies of single agents can be exported")
         self.dist = net.dist
-        self.register_buffer("mean", torch.tensor(normalizer.mean))
-        self.register_buffer("scale", 1 / torch.sqrt(torch.tensor(normalizer.var) + EPSILON))
+        mean, var = policy.statistics
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("scale", 1 / torch.sqrt(torch.tensor(var) + EPSILON))
         middle, half = action_map(action.low, action.high)
         if action.sizes:
             middle, half = action.low, half * 0 + 1

@@ -8,7 +8,7 @@ the critics, clipping and Adam stand here, once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -173,12 +173,16 @@ class Fitter:
     ) -> Iterator[tuple[tuple[Tensor, ...], Tensor, float]]:
         """One pass: shuffle once by index_select, then cut contiguous slices (the last may be shorter).
 
-        Yields this process's part of each minibatch and the share of the minibatch that it is.
+        Yields this process's part of each minibatch and the share of the minibatch that it is. The first column holds
+        the observations, which the networks may augment.
         """
-        n, size = len(columns[0]), self.settings.batch_size
+        n, size, augment = len(columns[0]), self.settings.batch_size, self.net.augment
         order = torch.randperm(n, generator=self.generator).to(self.net.device)
-        parts = [x[order].split(size) for x in columns]
+        parts = [_in_order(x, order, size) for x in columns]
         for part, goal in zip(zip(*parts, strict=True), targets[:, order].split(size, dim=1), strict=True):
+            if augment is not None:
+                moves = augment.draw(len(part[0]), self.generator)
+                part = (augment(part[0], moves), *part[1:])
             if self.group.size == 1:
                 yield part, goal, 1.0
             else:
@@ -226,6 +230,12 @@ class Fitter:
 
     def load_state_dict(self, state: dict) -> None:
         self.optimiser.load_state_dict(state)
+
+
+def _in_order(x: Tensor, order: Tensor, size: int) -> Iterable[Tensor]:
+    """Minibatches of `x (n, ...)`: cut from one shuffled copy, but gathered one by one where they hold images, of which
+    a copy would double the memory."""
+    return (x[rows] for rows in order.split(size)) if x.dtype == torch.uint8 else x[order].split(size)
 
 
 def value_losses(net: ActorCritic, batch: Batch) -> dict[str, float]:

@@ -32,6 +32,7 @@ from torch.nn import functional
 
 from safepo.distributions import Distribution, Params
 from safepo.encoders import Encoder, make_encoder
+from safepo.errors import UserError
 from safepo.observations import ObsMap
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,22 @@ ACTOR, REWARD_CRITIC, COST_CRITIC = range(3)
 ALL = slice(0, None)
 ACTOR_ONLY = slice(0, 1)
 CRITICS = slice(1, None)
+
+
+class Augment:
+    """Moves the images of each row at random by up to `most` pixels in both directions (Yarats et al. 2021,
+    arXiv:2004.13649); what comes in from the border repeats it."""
+
+    def __init__(self, obs: ObsMap, most: int) -> None:
+        self.obs, self.most = obs, most
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw moves `(n, 2)`."""
+        return torch.randint(-self.most, self.most + 1, (n, 2), generator=generator)
+
+    def __call__(self, rows: Tensor, moves: Tensor) -> Tensor:
+        """Return moved copies of rows `(n, width)`."""
+        return self.obs.shifted(rows, moves.to(rows.device))
 
 
 class ActorCritic:
@@ -55,11 +72,12 @@ class ActorCritic:
         ncost: int = 1,
         encoder: Encoder | None = None,
         split_at: int | None = None,
+        augment: Augment | None = None,
     ) -> None:
         """Initialise like `torch.nn.Linear` (U(+-1/sqrt(fan_in))) with free parameters 0; drawn on the CPU.
 
         With `split_at` the actor sees only the first so many numbers of a row, through the encoder if there is one,
-        and the critics the others, such as the state of a team.
+        and the critics the others, such as the state of a team. `augment` changes the rows that are learnt from.
         """
         self.nobs, self.dist, self.hidden, self.ncost, self.encoder = nobs, dist, tuple(hidden), ncost, encoder
         self.split_at = split_at
@@ -87,6 +105,7 @@ class ActorCritic:
         self.grad_layers = self.split(self.grads)
         self.free = self.params[ACTOR, self.encoded.stop :]
         self.free_grad = self.grads[ACTOR, self.encoded.stop :]
+        self.augment = augment
 
     @property
     def device(self) -> torch.device:
@@ -205,7 +224,7 @@ class ActorCritic:
 
     def _parts(self, obs: Tensor) -> tuple[Tensor, ...]:
         """Rows small enough for activations to stay in a CPU's cache: a whole epoch at once is 4 times slower."""
-        return obs.split(1024 if obs.device.type == "cpu" else max(len(obs), 1))
+        return obs.split(chunk(obs, 1024))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"params": self.params.clone()}
@@ -227,8 +246,21 @@ def make_network(
 
     With `nstate` the critics see, instead of them, the state `(nstate,)` that follows the observations in each row.
     """
-    encoder, split_at = make_encoder(obs, settings), obs.size if nstate else None
-    return ActorCritic(obs.size + nstate, dist, settings.hidden, device, generator, ncost, encoder, split_at)
+    encoder, split_at, augment = make_encoder(obs, settings), obs.size if nstate else None, None
+    if settings.augment:
+        if nstate or not obs.packed:
+            raise UserError(f"augment moves images; {'a team has' if nstate else 'this environment has'} none ({obs})")
+        augment = Augment(obs, settings.augment)
+    return ActorCritic(obs.size + nstate, dist, settings.hidden, device, generator, ncost, encoder, split_at, augment)
+
+
+def chunk(obs: Tensor, on_cpu: int) -> int:
+    """How many rows of `obs` to evaluate at once: `on_cpu` there and all of them elsewhere, but fewer with images,
+    whose activations take much memory."""
+    cpu = obs.device.type == "cpu"
+    if obs.dtype == torch.uint8:
+        return 256 if cpu else 4096
+    return on_cpu if cpu else max(len(obs), 1)
 
 
 def pick(layers: list[tuple[Tensor, Tensor]], rows: slice) -> list[tuple[Tensor, Tensor]]:

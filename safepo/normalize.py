@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,31 +13,28 @@ class ObsNormalizer:
     """Normalises `(n, o)` observations to `(x - mean) / sqrt(var + 1e-8)`, unclipped, as float32.
 
     Statistics merge batch by batch (Chan et al. parallel variance) from count 1e-4, mean 0, variance 1 in float64.
-    Pixels are divided by 255 instead.
     Call `update` with every observation that the policy will act on, then normalise; final observations of
     truncated episodes and all evaluation data are normalised with the statistics frozen.
     """
 
-    def __init__(self, nobs: int, images: NDArray[np.bool_] | None = None, learns: bool = True) -> None:
-        """`images (nobs,)` says which entries are pixels; None: none. Without `learns` the statistics never move."""
+    def __init__(self, nobs: int, learns: bool = True) -> None:
+        """Without `learns` the statistics never move."""
         self.mean = np.zeros(nobs)
         self.var = np.ones(nobs)
         self.count = 1e-4
-        self._learned: Any = slice(None) if learns else slice(0)
-        if images is not None and images.any():
-            self.var[images] = 255.0**2
-            self._learned = np.flatnonzero(~images & learns)
+        self._learns = learns
 
     def update(self, obs: NDArray[np.floating]) -> None:
         """Merge the mean and (population) variance of a batch `(n, o)`."""
-        learned = self._learned
-        obs = np.asarray(obs, dtype=np.float64)[:, learned]
-        n, mean, var = len(obs), self.mean[learned], self.var[learned]
+        if not self._learns:
+            return
+        obs = np.asarray(obs, dtype=np.float64)
+        n = len(obs)
         batch_mean, batch_var = obs.mean(axis=0), obs.var(axis=0)
         total = self.count + n
-        delta = batch_mean - mean
-        self.var[learned] = (var * self.count + batch_var * n + delta**2 * (self.count * n / total)) / total
-        self.mean[learned] = mean + delta * (n / total)
+        delta = batch_mean - self.mean
+        self.var = (self.var * self.count + batch_var * n + delta**2 * (self.count * n / total)) / total
+        self.mean = self.mean + delta * (n / total)
         self.count = total
 
     def __call__(self, obs: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -47,8 +42,7 @@ class ObsNormalizer:
 
     def copy(self) -> ObsNormalizer:
         """Return an independent copy (frozen statistics for evaluation)."""
-        other = ObsNormalizer(len(self.mean))
-        other._learned = self._learned
+        other = ObsNormalizer(len(self.mean), self._learns)
         other.load_state_dict(self.state_dict())
         return other
 

@@ -13,12 +13,13 @@ from safepo import checkpoint
 from safepo.algorithms import MODEL_ALGORITHMS
 from safepo.algorithms.team import TeamNet
 from safepo.config import config_from_dict
-from safepo.envs import ActionMap, VectorEnv
+from safepo.envs import ActionMap, Floats, VectorEnv
 from safepo.errors import UserError
 from safepo.networks import ActorCritic, make_network
 from safepo.normalize import ObsNormalizer
 from safepo.observations import ObsMap
 from safepo.teams import TeamEnv
+from safepo.view import View
 
 
 class Policy:
@@ -56,7 +57,7 @@ class Policy:
             ncost = len(state["algorithm"]["net"]["params"]) - 2
             net = make_network(obs_map(env), dist, settings, device, torch.Generator(), ncost)
         net.load_state_dict(state["algorithm"]["net"])
-        normalizer = ObsNormalizer(env["nobs"])
+        normalizer = ObsNormalizer(obs_map(env).nvector)
         normalizer.load_state_dict(state["collector"]["normalizer"])
         return cls(net, normalizer, env)
 
@@ -65,9 +66,17 @@ class Policy:
         return self.env["id"]
 
     @property
-    def frames(self) -> int:
-        """How many past observations an action depends on."""
-        return self.obs.frames
+    def view(self) -> View:
+        """What of an environment's observations an action depends on."""
+        return self.obs.view
+
+    @property
+    def statistics(self) -> tuple[Floats, Floats]:
+        """Mean and variance that a row's numbers, `(size,)` each, are normalised by; pixels have 0 and 255^2."""
+        images = self.obs.images
+        mean, var = np.zeros(len(images)), np.full(len(images), 255.0**2)
+        mean[~images], var[~images] = self.normalizer.mean, self.normalizer.var
+        return mean, var
 
     def seed(self, seed: int) -> None:
         """Restart the stream that stochastic actions are drawn from."""
@@ -80,12 +89,13 @@ class Policy:
         many, the oldest first. `ObsMap.rows` says which shapes are accepted.
         """
         rows, single = self.obs.rows(obs)
-        normalized = torch.from_numpy(self.normalizer(rows)).to(self.net.device)
-        dist, params = self.net.dist, self.net.policy(normalized)
+        normalized = self.obs.with_vectors(rows, self.normalizer(self.obs.vectors(rows)))
+        seen = torch.from_numpy(normalized).to(self.net.device)
+        dist, params = self.net.dist, self.net.policy(seen)
         if deterministic:
             action = dist.mode(params)
         else:
-            action = dist.sample(params, dist.noise(len(normalized), self._noise).to(self.net.device))
+            action = dist.sample(params, dist.noise(len(seen), self._noise).to(self.net.device))
         result = self._action(action.cpu().numpy().astype(np.float64))
         return result[0] if single else result
 
@@ -110,10 +120,8 @@ def actor_from_state(state: dict[str, Any], device: str = "cpu") -> Any:
 class RandomPolicy:
     """Uniform actions in the range that training starts from: the baseline of every report."""
 
-    frames = 1
-
     def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
-        self.env = env
+        self.env, self.view = env, obs_map(env).view
         self._action = ActionMap.from_dict(env["action"])
         self._rng = np.random.default_rng(seed)
 
@@ -128,7 +136,7 @@ class RandomPolicy:
         """Nothing to forget."""
 
     def predict(self, obs: NDArray[np.floating], deterministic: bool = True) -> NDArray[np.float64]:
-        """Actions for `obs` `(o,)` or `(b, o)`; `deterministic` has no meaning here."""
+        """Actions for rows `obs` `(w,)` or `(b, w)`; `deterministic` has no meaning here."""
         return self._action(self._action.random(self._rng, np.asarray(obs).shape[:-1]))
 
 

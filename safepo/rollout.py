@@ -29,7 +29,7 @@ class Batch:
     """One epoch of N samples, time-major flattened, on the training device."""
 
     obs: Tensor
-    """(N, o) normalised"""
+    """(N, w) rows as `ObsMap` has them: numbers, normalised, or bytes where there are images"""
     action: Tensor
     """(N, u) as sampled, not clipped"""
     logp: Tensor
@@ -165,7 +165,7 @@ class Collector:
             ("ep/return", "ep/cost", "ep/length", *_source_names((*env.cost_names, *self.signals.groups)))
         )
         self.sums = np.zeros((env.num_envs, len(self.stats.names)))
-        self.obs = np.zeros((env.num_envs, env.nobs), dtype=np.float32)
+        self.obs = env.obs.empty(env.num_envs)
 
     def reset(self, seed: int) -> None:
         """Start fresh episodes; environment i of all processes is seeded with `seed + i`."""
@@ -183,7 +183,7 @@ class Collector:
         n, env, nagent = self.env.num_envs, self.env, self.nagent
         nsignal = nagent + len(self.signals.names)
         data: dict[str, np.ndarray] = {
-            "obs": np.empty((horizon, n, env.nobs), np.float32),
+            "obs": env.obs.empty(horizon, n),
             "action": np.empty((horizon, n, env.nact), np.float32),
             "logp": np.empty((horizon, n) if nagent == 1 else (horizon, n, nagent), np.float32),
             "rewards": np.empty((horizon, n, nsignal)),
@@ -206,7 +206,7 @@ class Collector:
                 terminated[t] = step.terminated
                 cut = np.flatnonzero(step.truncated & ~step.terminated)
                 truncated += [(t, int(i)) for i in cut]
-                final_obs += list(self.normalizer(step.final_obs[cut]))
+                final_obs += list(self._normalized(step.final_obs[cut]))
             self._count(t, step, costs)
             self.obs = self._observe(step.obs)
         data["next_values"] = self._next_values(net, data["values"], terminated, truncated, final_obs)
@@ -231,8 +231,11 @@ class Collector:
         return action.cpu().numpy(), logp.cpu().numpy(), values.cpu().numpy()
 
     def _observe(self, obs: np.ndarray) -> np.ndarray:
-        self.normalizer.update(self.group.gather(obs))
-        return self.normalizer(obs)
+        self.normalizer.update(self.group.gather(self.env.obs.vectors(obs)))
+        return self._normalized(obs)
+
+    def _normalized(self, obs: np.ndarray) -> np.ndarray:
+        return self.env.obs.with_vectors(obs, self.normalizer(self.env.obs.vectors(obs)))
 
     def _count(self, t: int, step: Step, limited: NDArray[np.float64]) -> None:
         """Add to the running episode sums; put aside and clear those of finished episodes."""
@@ -354,7 +357,8 @@ def make_batch(
     spread = centred[:, 0].std(ddof=1) if len(centred) > 1 else 0.0
 
     def tensor(x: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device)
+        kept = np.uint8 if x.dtype == np.uint8 else np.float32
+        return torch.from_numpy(np.ascontiguousarray(x, dtype=kept)).to(device)
 
     batch = Batch(
         obs=tensor(data["obs"].reshape(len(centred), -1)),

@@ -20,6 +20,7 @@ import safety_gym
 from safepo.envs import ActionMap, Bools, Floats, Step, VectorEnv
 from safepo.errors import UserError
 from safepo.observations import History, ObsMap, Part
+from safepo.view import View
 from safety_gym.multi_agent import is_multi_agent
 
 Spaces = Mapping[str, gymnasium.Space]
@@ -52,7 +53,8 @@ class Batch(Protocol):
 class TeamEnv(VectorEnv):
     """A vector environment of `num_envs` teams."""
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0, frames: int = 1) -> None:
+    def __init__(self, env_id: str, num_envs: int, num_threads: int = 0, view: View | None = None) -> None:
+        frames = (view or View()).frames
         self.id, self.num_envs = env_id, num_envs
         self.batch: Batch = make_batch(env_id, num_envs, num_threads)
         self.agents, spaces = self.batch.agents, self.batch.observation_spaces
@@ -110,10 +112,10 @@ def joined(env_id: str, maps: list[ActionMap]) -> ActionMap:
     return ActionMap(low, high, tuple(size for m in maps for size in m.sizes))
 
 
-def open_env(env_id: str, num_envs: int, num_threads: int = 0, frames: int = 1) -> VectorEnv:
+def open_env(env_id: str, num_envs: int, num_threads: int = 0, view: View | None = None) -> VectorEnv:
     """Make an environment of one agent or of several."""
     kind = TeamEnv if is_team(env_id) else VectorEnv
-    return kind(env_id, num_envs, num_threads, frames)
+    return kind(env_id, num_envs, num_threads, view)
 
 
 def is_team(env_id: str) -> bool:

@@ -81,7 +81,7 @@ class Trainer:
         self.config, self.seeds = config, Seeds.of(run.seed)
         self.device = pick_device(run.device)
         self.group = group = parallel.start(torch.device(self.device))
-        self.env = open_env(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.frames)
+        self.env = open_env(run.env_id, group.envs(run.num_envs), run.env_threads, config.settings.view)
         self._build()
         self.epoch, self.seconds = 0, 0.0
 
@@ -92,7 +92,7 @@ class Trainer:
         kind, _ = algorithm_info(config.algorithm).load()
         self.algorithm = kind(config.settings, problem, self.seeds.init, self.seeds.shuffle)
         noise = torch.Generator().manual_seed(self.seeds.noise)
-        normalizer = ObsNormalizer(self.env.nobs, self.env.obs.images, config.settings.running_statistics)
+        normalizer = ObsNormalizer(self.env.obs.nvector, config.settings.running_statistics)
         self.collector = Collector(self.env, normalizer, noise, problem.cost_limits, self.group)
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from safepo.algorithms.settings import TrustRegionSettings
 from safepo.distributions import Params
-from safepo.networks import ACTOR, ACTOR_ONLY, ActorCritic
+from safepo.networks import ACTOR, ACTOR_ONLY, ActorCritic, chunk
 from safepo.parallel import ALONE, Group
 from safepo.rollout import Batch
 
@@ -45,25 +45,32 @@ class TrustRegion:
         self.settings, self.net, self.batch, self.group = settings, net, batch, group
         self.start = net.params[ACTOR].clone()
         self.old = net.policy(batch.obs)
-        mine, size = group.share(len(batch.obs)), 4096 if net.device.type == "cpu" else len(batch.obs)
-        self._rows = [slice(i, min(i + size, mine.stop)) for i in range(mine.start, mine.stop, size)]
-        # Kept, since every Fisher product needs them; an encoder's graph would take too much memory.
-        self._acts = [self._forward(rows) for rows in self._rows] if net.encoder is None else None
+        self._all = self._parts(1)
+        self._sample = self._all if settings.fisher_every == 1 else self._parts(settings.fisher_every)
+
+    def _parts(self, every: int) -> list[tuple[slice, list[Tensor] | None]]:
+        """This process's samples, or each so many-th of them, in parts; with the actor's activations, which every
+        Fisher product needs, but for encoders, whose graph would take too much memory."""
+        obs, mine = self.batch.obs, self.group.share(len(self.batch.obs))
+        span = every * chunk(obs, 4096)
+        first = -(-mine.start // every) * every
+        rows = [slice(i, min(i + span, mine.stop), every) for i in range(first, mine.stop, span)]
+        return [(part, self._forward(part) if self.net.encoder is None else None) for part in rows]
 
     def _forward(self, rows: slice) -> list[Tensor]:
         return self.net.forward(self.batch.obs[rows], ACTOR_ONLY, record=True)
 
-    def _local(self) -> Iterator[tuple[slice, list[Tensor]]]:
+    def _local(self, parts: list[tuple[slice, list[Tensor] | None]]) -> Iterator[tuple[slice, list[Tensor]]]:
         """The actor's activations at the old parameters, part by part."""
-        for i, rows in enumerate(self._rows):
-            yield rows, self._forward(rows) if self._acts is None else self._acts[i]
+        for rows, acts in parts:
+            yield rows, self._forward(rows) if acts is None else acts
 
     @torch.no_grad()
     def gradient(self, advantage: Tensor) -> Tensor:
         """Return the gradient `(p,)` of `mean(rho A)` at the old policy, for `advantage (N,)`."""
         n = len(advantage)
         grad = torch.zeros_like(self.start)
-        for rows, acts in self._local():
+        for rows, acts in self._local(self._all):
             params = Params(acts[-1][0], self.old.free)
             out, free = self.net.dist.logp_backward(params, self.batch.action[rows], advantage[rows] / n)
             grad += self._pull_back(acts, out, free)
@@ -72,14 +79,16 @@ class TrustRegion:
 
     @torch.no_grad()
     def fisher_product(self, vector: Tensor) -> Tensor:
-        """Return `(H + damping I) vector`, `H` the Hessian of the mean KL at the old policy; all `(p,)`.
+        """Return `(H + damping I) vector`, `H` the Hessian of the mean KL at the old policy, over all samples or each
+        `fisher_every`-th; all `(p,)`.
 
         Exact, since the KL is flat at its minimum: `H = J^T F J` with the distribution's own Fisher matrix `F`.
         """
-        dist, scale = self.net.dist, 1 / (len(self.batch.obs) * self.net.dist.ndim)
+        dist, count = self.net.dist, -(-len(self.batch.obs) // self.settings.fisher_every)
+        scale = 1 / (count * dist.ndim)
         product = torch.zeros_like(vector)
         free = vector[len(vector) - dist.nfree :]
-        for _, acts in self._local():
+        for _, acts in self._local(self._sample):
             moved = self.net.forward_mode(acts, vector)
             out, by_free = dist.fisher(Params(acts[-1][0], self.old.free), Params(moved, free))
             product += self._pull_back(acts, out * scale, by_free * scale)
@@ -129,7 +138,7 @@ class TrustRegion:
 
     def forget(self) -> None:
         """Drop the stored activations."""
-        self._acts, self._rows = [], []
+        self._all = self._sample = []
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, iterations: int) -> Tensor:

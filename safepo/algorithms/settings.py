@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from safepo.errors import UserError
+from safepo.view import View, ViewSettings
 
-ENCODERS = ("auto", "mlp", "cnn", "gru")
+ENCODERS = ("auto", "mlp", "cnn", "resnet", "gru")
 
 
 @dataclass(frozen=True)
-class OnPolicySettings:
+class OnPolicySettings(ViewSettings):
     """Settings of all on-policy algorithms (SafePO's values where it has them)."""
 
     gamma: float = 0.99
@@ -23,12 +24,17 @@ class OnPolicySettings:
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden tanh layers of actor and critics."""
     encoder: str = "auto"
-    """In front of these layers: mlp (nothing), cnn, gru (over the last frames, images through a cnn first), auto (cnn
-    if the environment has images, else mlp), or module:Class of your own (see safepo/encoders.py)."""
+    """In front of these layers: mlp (nothing), cnn (Nature's), resnet (a small residual network), gru (over the last
+    frames, images through a cnn first), auto (cnn if the environment has images, else mlp), or module:Class of your own
+    (see safepo/encoders.py)."""
     encoder_size: int = 128
-    """Features that a cnn makes of each image; units of a gru."""
-    frames: int = 1
+    """Features that a cnn or resnet makes of each image; units of a gru."""
+    encoder_width: float = 1.0
+    """Factor of the channels of a cnn or resnet."""
+    frames: int = View.frames
     """Past observations that the networks see at each step, the current one included."""
+    augment: int = 0
+    """Pixels by which images are moved at random, at most, each time they are learnt from; 0: not at all."""
     critic_lr: float = 3e-4
     """Adam step size of the critics (constant)."""
     critic_l2: float = 1e-3
@@ -50,7 +56,10 @@ class OnPolicySettings:
 
     def check(self) -> None:
         """Refuse values that cannot work."""
-        _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm", "encoder_size", "frames")
+        _positive(self, "critic_lr", "batch_size", "passes", "max_grad_norm", "encoder_size", "encoder_width", "frames")
+        self.check_view()
+        if self.augment < 0:
+            raise UserError(f"augment must not be negative, got {self.augment!r}")
         _share(self, "gamma", "gae_lambda", "cost_gae_lambda")
         if not self.critic_l2 >= 0:
             raise UserError(f"critic_l2 must not be negative, got {self.critic_l2!r}")
@@ -94,10 +103,12 @@ class TrustRegionSettings(OnPolicySettings):
     """Iterations of the conjugate gradient method."""
     cg_damping: float = 0.1
     """Multiple of the identity that is added to the Fisher matrix."""
+    fisher_every: int = 1
+    """Each so many-th sample makes the Fisher matrix; 1: all of them. More saves time where there are images."""
 
     def check(self) -> None:
         super().check()
-        _positive(self, "target_kl", "cg_iterations")
+        _positive(self, "target_kl", "cg_iterations", "fisher_every")
         if not self.cg_damping >= 0:
             raise UserError(f"cg_damping must not be negative, got {self.cg_damping!r}")
 

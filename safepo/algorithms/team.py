@@ -82,6 +82,7 @@ class Views:
     """
 
     def __init__(self, obs: ObsMap, settings: TeamSettings) -> None:
+        self.joint = obs
         *parts, state = obs.parts
         starts = np.cumsum([0, *(part.size for part in obs.parts)])
         at_state, whole = int(starts[-2]), settings.policy_input != "own"
@@ -111,6 +112,7 @@ class Views:
 
     def of(self, i: int, rows: Tensor) -> Tensor:
         """Return what agent i's networks see of joint observations `(b, o)`."""
+        rows = self.joint.decode(rows)
         constants = rows.new_tensor([0.0, 1.0]).expand(len(rows), 2)
         if rows.device not in self._on:
             self._on[rows.device] = [columns.to(rows.device) for columns in self.columns]

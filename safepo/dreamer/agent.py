@@ -50,7 +50,6 @@ class SafeDreamer:
         self.model = WorldModel(settings, self.shapes, nact, init).to(self.device)
         self.behaviour = Behaviour(settings, nact, init).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed + 1)
-        self.columns = Columns(obs, self.shapes)
         self.pid = PIDMultiplier(settings)
         self.multiplier = 0.0
         self.smoothed_cost = float("nan")
@@ -156,25 +155,11 @@ class SafeDreamer:
             self.pid.load_state_dict(state["pid"])
 
 
-class Columns:
-    """Where vectors and images lie in rows of observations."""
-
-    def __init__(self, obs: ObsMap, shapes: Shapes) -> None:
-        self.shapes = shapes
-        pixels = obs.images
-        self.vector = np.flatnonzero(~pixels) if shapes.nvector else np.zeros(0, np.intp)
-        ends = np.cumsum([0] + [part.size for part in obs.parts])
-        parts = zip(obs.parts, ends, strict=False)
-        self.images = [(int(a), part.shape) for part, a in parts if part.image and shapes.channels]
-
-    def __call__(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Split rows (n, o) into `vector` (n, v) float32 and `image` (n, s, s, c) uint8, the cameras stacked on c."""
-        n, size = len(rows), self.shapes.size
-        images = [rows[:, a : a + np.prod(shape)].astype(np.uint8).reshape(n, *shape) for a, shape in self.images]
-        return {
-            "vector": rows[:, self.vector].astype(np.float32),
-            "image": np.concatenate(images, -1) if images else np.zeros((n, size, size, 0), np.uint8),
-        }
+def split(rows: NDArray[Any], obs: ObsMap, shapes: Shapes) -> dict[str, NDArray[Any]]:
+    """Split rows (n, w) into `vector` (n, v) float32 and `image` (n, s, s, c) uint8, the cameras stacked on c."""
+    images = obs.pixels(rows) if shapes.channels else [np.zeros((len(rows), shapes.size, shapes.size, 0), np.uint8)]
+    vector = obs.vectors(rows) if shapes.nvector else rows[:, :0]
+    return {"vector": vector.astype(np.float32), "image": np.concatenate(images, -1)}
 
 
 class Player:
@@ -215,7 +200,7 @@ class Player:
         self, rows: NDArray[Any], ids: Tensor, deterministic: bool, explore: NDArray[np.floating] | None
     ) -> None:
         agent, n = self.agent, len(rows)
-        seen = agent.columns(rows)
+        seen = split(rows, agent.obs, agent.shapes)
         first = torch.from_numpy(self.first).to(agent.device)[ids].float()[:, None]
         with agent.autocast():
             embed = agent.model.embed(

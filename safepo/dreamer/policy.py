@@ -20,10 +20,8 @@ class DreamerPolicy:
     Call `begin` where episodes start. A batch of another size than before starts episodes everywhere.
     """
 
-    frames = 1
-
     def __init__(self, agent: SafeDreamer, env: dict[str, Any], seed: int = 0) -> None:
-        self.agent, self.env = agent, env
+        self.agent, self.env, self.view = agent, env, agent.obs.view
         self._action = ActionMap.from_dict(env["action"])
         self._generator = torch.Generator(agent.device).manual_seed(seed)
         self._player: Player | None = None

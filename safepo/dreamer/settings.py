@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from safepo.algorithms.settings import _positive, _share
 from safepo.errors import UserError
 from safepo.multiplier import PIDSettings
+from safepo.view import ViewSettings
 
 Variant = Literal["osrp", "osrp_lag", "bsrp_lag", "dreamer", "cem"]
 PLANNING = ("osrp", "osrp_lag", "cem")
@@ -17,7 +18,7 @@ COST_CRITIC = ("osrp_lag", "bsrp_lag")
 
 
 @dataclass(frozen=True)
-class WorldModelSettings:
+class WorldModelSettings(ViewSettings):
     """Settings of the world model and of the actor and critics that learn in it; the base of `SafeDreamerSettings`."""
 
     variant: Variant = "osrp_lag"
@@ -123,10 +124,9 @@ class WorldModelSettings:
     compile: bool = False
     """Compile the world model's steps with torch.compile (for GPUs)."""
 
-    frames = 1  # the recurrent state remembers; observations are not stacked
-
     def check(self) -> None:
         """Refuse values that cannot work."""
+        self.check_view()
         _choice(self, "variant", get_args(Variant))
         _choice(self, "inputs", ("all", "images", "vector"))
         _choice(self, "precision", ("float32", "bfloat16"))

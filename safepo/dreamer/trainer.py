@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safepo.dreamer.agent import Player, SafeDreamer, check_limits
+from safepo.dreamer.agent import Player, SafeDreamer, check_limits, split
 from safepo.dreamer.picture import open_loop_picture
 from safepo.dreamer.policy import DreamerPolicy
 from safepo.dreamer.replay import Field, Replay
@@ -93,7 +93,7 @@ class DreamerCollector:
         self.obs = np.zeros((n, env.nobs))
         self.decisions = self.updates = 0
         self._fields: dict[str, Field] = {
-            "vector": ((len(agent.columns.vector),), np.float32),
+            "vector": ((agent.shapes.nvector,), np.float32),
             "image": ((agent.shapes.size, agent.shapes.size, agent.shapes.channels), np.uint8),
             "action": ((env.nact,), np.float32),
             **dict.fromkeys(("reward", "cost"), ((), np.float32)),
@@ -171,7 +171,7 @@ class DreamerCollector:
 
     def _record(self, ids: NDArray[np.intp], rows: NDArray[Any], action: NDArray[Any], ended: Any = False) -> None:
         """Write what was seen, what came with it and what was done to the replay."""
-        record = self.agent.columns(rows)
+        record = split(rows, self.env.obs, self.agent.shapes)
         reward, cost = self.pending[ids].T
         self.replay.add(ids, {**record, "action": action, "reward": reward, "cost": cost,
                               "first": self.first[ids], "terminal": ended})  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import functools
 import tomllib
@@ -36,6 +37,10 @@ def rows() -> tuple[Tuned, ...]:
     return tuple(found)
 
 
-def tuned_for(env_id: str) -> Tuned | None:
-    """Return the first row that fits an environment id; None if there is none."""
-    return next((row for row in rows() if fnmatch.fnmatchcase(env_id, row.match)), None)
+def tuned_for(env_id: str, algorithm: str = "") -> Tuned | None:
+    """Return the first row that fits an environment id, with what it has for the algorithm; None if there is none."""
+    row = next((row for row in rows() if fnmatch.fnmatchcase(env_id, row.match)), None)
+    if row is None:
+        return None
+    common = {name: value for name, value in row.values.items() if not isinstance(value, dict)}
+    return dataclasses.replace(row, values={**common, **row.values.get(algorithm, {})})

@@ -36,7 +36,7 @@ def make_net(
 def make_batch(net: ActorCritic, n: int = 100, episode_cost: float | list[float] = 30.0, **fields: Any) -> Batch:
     """Random data for a network; advantages have the forms that `rollout.make_batch` gives them."""
     g = torch.Generator().manual_seed(1)
-    obs = torch.randn(n, net.nobs, generator=g)
+    obs = fields.get("obs", torch.randn(n, net.nobs, generator=g))
     action, logp, _ = net.act(obs, net.dist.noise(n, g))
     reward = torch.randn(n, generator=g)
     costs = 2 * torch.randn(net.ncost, n, generator=g)

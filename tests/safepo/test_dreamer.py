@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from safepo.config import make_config
+from safepo.dreamer.agent import split
 from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
 from safepo.dreamer.nets import TwoHot, mix_logits, symexp, symlog
 from safepo.dreamer.planner import elites, plan
@@ -393,11 +394,14 @@ def test_images_and_vectors_together() -> None:
                 "lidar": __import__("gymnasium").spaces.Box(0, 1, (5,), np.float64),
             }
         ),
-        1,
     )
     assert Shapes.of(obs, "all") == Shapes(5, 6, 16)
     assert Shapes.of(obs, "vector") == Shapes(5, 0, 0)
     assert Shapes.of(obs, "images") == Shapes(0, 6, 16)
+    given = {"back": np.full((2, 16, 16, 3), 7), "front": np.full((2, 16, 16, 3), 9), "lidar": np.full((2, 5), 0.5)}
+    seen = split(obs.flatten(given), obs, Shapes.of(obs, "all"))
+    np.testing.assert_array_equal(seen["vector"], given["lidar"])
+    np.testing.assert_array_equal(seen["image"], np.concatenate([given["back"], given["front"]], axis=-1))
 
 
 @pytest.mark.parametrize(

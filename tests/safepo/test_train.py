@@ -27,6 +27,7 @@ from safepo.evaluation import evaluate, evaluate_random, evaluate_run
 from safepo.logger import CSVWriter, read_rows
 from safepo.policy import RandomPolicy
 from safepo.trainer import Interrupted, Trainer, create_run_dir, resume, run_status, train
+from safepo.view import View
 from tests.safepo.conftest import SMALL
 
 Small = Callable[..., Path]
@@ -329,7 +330,7 @@ def test_policy_predicts_without_the_trainer(small: Small) -> None:
 
 def test_evaluation_runs_a_fixed_number_of_whole_episodes() -> None:
     class Idle:
-        frames = 1
+        view = View()
 
         def predict(self, obs: np.ndarray, deterministic: bool = True) -> np.ndarray:
             return np.zeros((len(obs), 1))
