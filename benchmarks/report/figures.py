@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks.report.results import ACTIVE, Aggregate, Results, constrained, published, single_limit
 from benchmarks.report.statistics import MIN_SEEDS, Estimate
-from safepo.algorithms import ALGORITHMS
+from safepo.algorithms import ALL_ALGORITHMS
 
 COLOURS = {
     "pg": "#8c6d31",
@@ -168,9 +168,9 @@ def _round(value: float, digits: int) -> float | int:
 def _colour(algorithm: str) -> str:
     if algorithm in COLOURS:
         return COLOURS[algorithm]
-    known = [*ALGORITHMS, algorithm]
+    known = [*ALL_ALGORITHMS, algorithm]
     return MORE_COLOURS[
-        (known.index(algorithm) if algorithm in ALGORITHMS else sum(algorithm.encode())) % len(MORE_COLOURS)
+        (known.index(algorithm) if algorithm in ALL_ALGORITHMS else sum(algorithm.encode())) % len(MORE_COLOURS)
     ]
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report.statistics import Estimate, Floats, interquartile_means, profile, t_interval
-from safepo.algorithms import ALGORITHMS
+from safepo.algorithms import ALL_ALGORITHMS
 from safepo.config import NOT_HASHED
 from safepo.errors import UserError, did_you_mean
 
@@ -180,7 +180,7 @@ def named_limits(cost_limit: str) -> dict[str, float]:
 
 def constrained(algorithm: str) -> bool:
     """Whether the algorithm looks at the cost; one that is not in the table is taken to."""
-    return algorithm not in ALGORITHMS or ALGORITHMS[algorithm].constrained
+    return algorithm not in ALL_ALGORITHMS or ALL_ALGORITHMS[algorithm].constrained
 
 
 def _metric(name: str) -> str:
@@ -189,7 +189,7 @@ def _metric(name: str) -> str:
 
 def _order(algorithm: str) -> int:
     """Order of the table of algorithms; unknown ones last."""
-    names = list(ALGORITHMS)
+    names = list(ALL_ALGORITHMS)
     return names.index(algorithm) if algorithm in names else len(names)
 
 
@@ -202,7 +202,7 @@ def _methods(runs: pd.DataFrame) -> list[str]:
     """A name per run; settings are added where an algorithm has several configurations in a task."""
     names: dict[str, str] = {}
     for (_, algorithm), members in runs.groupby(["task", "algorithm"]):
-        name = ALGORITHMS[algorithm].title if algorithm in ALGORITHMS else algorithm
+        name = ALL_ALGORITHMS[algorithm].title if algorithm in ALL_ALGORITHMS else algorithm
         first = members.drop_duplicates("group")
         settings = [flat_config(config) for config in first["config"]]
         labels = _differences(settings)
@@ -289,7 +289,7 @@ def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
     """The published return of the reference algorithm, else the best mean of this store."""
     figures = published()["results"].get(env_id, {})
     if REFERENCE_ALGORITHM in figures:
-        name = ALGORITHMS[REFERENCE_ALGORITHM].title
+        name = ALL_ALGORITHMS[REFERENCE_ALGORITHM].title
         return figures[REFERENCE_ALGORITHM][0], f"{name}, published, {published()['steps']:,} steps"
     means = members.groupby("method")["return"].mean().dropna()
     if means.empty:
