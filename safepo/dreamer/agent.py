@@ -46,7 +46,7 @@ class SafeDreamer:
         self.settings, self.obs, self.nact, self.cost_limit = settings, obs, nact, cost_limit
         self.device = torch.device(device)
         init = torch.Generator().manual_seed(seed)
-        self.shapes = Shapes.of(obs, settings.inputs)
+        self.shapes = Shapes.of(obs)
         self.model = WorldModel(settings, self.shapes, nact, init).to(self.device)
         self.behaviour = Behaviour(settings, nact, init).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed + 1)

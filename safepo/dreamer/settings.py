@@ -27,8 +27,6 @@ class WorldModelSettings(ViewSettings):
     ignoring cost)."""
     action_repeat: int = 1
     """Environment steps that an action is held; their rewards and costs are summed."""
-    inputs: Literal["all", "images", "vector"] = "all"
-    """Which parts of the observation the world model sees."""
 
     deter: int = 512
     """Units of the recurrent (deterministic) state."""
@@ -128,7 +126,6 @@ class WorldModelSettings(ViewSettings):
         """Refuse values that cannot work."""
         self.check_view()
         _choice(self, "variant", get_args(Variant))
-        _choice(self, "inputs", ("all", "images", "vector"))
         _choice(self, "precision", ("float32", "bfloat16"))
         _positive(self, "action_repeat", "deter", "units", "stoch", "head_layers", "mlp_layers", "mlp_units")
         _positive(self, "cnn_depth", "bin_limit", "batch_size", "train_ratio", "prefill", "model_lr", "actor_lr")

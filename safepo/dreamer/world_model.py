@@ -52,17 +52,15 @@ class Shapes:
     size: int
 
     @classmethod
-    def of(cls, obs: ObsMap, inputs: str) -> Shapes:
+    def of(cls, obs: ObsMap) -> Shapes:
         """Return the shapes; images of all cameras are stacked on their channels."""
-        images = [part.shape for part in obs.parts if part.image and inputs != "vector"]
-        nvector = sum(part.size for part in obs.parts if not part.image) if inputs != "images" else 0
+        images = [part.shape for part in obs.parts if part.image]
+        nvector = sum(part.size for part in obs.parts if not part.image)
         sides = {side for shape in images for side in shape[:2]}
         if len(sides) > 1 or any(side < 8 or side & (side - 1) for side in sides):
             raise UserError(
                 f"images must be square, all of one size, a power of two of at least 8; got {sorted(images)}"
             )
-        if not images and not nvector:
-            raise UserError(f"inputs={inputs!r}: the observation ({obs}) has no such part")
         return cls(nvector, sum(shape[2] for shape in images), sides.pop() if sides else 0)
 
 

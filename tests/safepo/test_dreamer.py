@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from safepo.errors import UserError
 from safepo.evaluation import write_json
 from safepo.observations import ObsMap
 from safepo.trainer import make_trainer, resume, start
+from safepo.view import View
 
 VARIANTS: tuple[str, ...] = Variant.__args__  # type: ignore[attr-defined]
 TOY = "tests.safepo.toy_point:RoundTheHazard-v0"
@@ -289,8 +291,6 @@ def test_replay_in_memory_is_part_of_the_checkpoint() -> None:
 
 @pytest.mark.parametrize(("env_id", "terminal"), [("Truncating-v0", False), ("Terminating-v0", True)])
 def test_only_true_ends_are_terminal(env_id: str, terminal: bool) -> None:
-    import gymnasium
-
     from tests.safepo.toy import Clock
 
     if env_id not in gymnasium.registry:
@@ -385,23 +385,20 @@ def test_a_run_from_start_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_images_and_vectors_together() -> None:
-    obs = ObsMap.of(
-        "x",
-        __import__("gymnasium").spaces.Dict(
-            {
-                "back": __import__("gymnasium").spaces.Box(0, 255, (16, 16, 3), np.uint8),
-                "front": __import__("gymnasium").spaces.Box(0, 255, (16, 16, 3), np.uint8),
-                "lidar": __import__("gymnasium").spaces.Box(0, 1, (5,), np.float64),
-            }
-        ),
-    )
-    assert Shapes.of(obs, "all") == Shapes(5, 6, 16)
-    assert Shapes.of(obs, "vector") == Shapes(5, 0, 0)
-    assert Shapes.of(obs, "images") == Shapes(0, 6, 16)
+    camera = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    lidar = gymnasium.spaces.Box(0, 1, (5,), np.float64)
+    space = gymnasium.spaces.Dict({"back": camera, "front": camera, "lidar": lidar})
+    assert Shapes.of(ObsMap.of("x", space)) == Shapes(5, 6, 16)
+    assert Shapes.of(ObsMap.of("x", space, View(keys=("lidar",)))) == Shapes(5, 0, 0)
+    assert Shapes.of(ObsMap.of("x", space, View(keys=("front",)))) == Shapes(0, 3, 16)
+    obs = ObsMap.of("x", space)
     given = {"back": np.full((2, 16, 16, 3), 7), "front": np.full((2, 16, 16, 3), 9), "lidar": np.full((2, 5), 0.5)}
-    seen = split(obs.flatten(given), obs, Shapes.of(obs, "all"))
+    seen = split(obs.flatten(given), obs, Shapes.of(obs))
     np.testing.assert_array_equal(seen["vector"], given["lidar"])
     np.testing.assert_array_equal(seen["image"], np.concatenate([given["back"], given["front"]], axis=-1))
+    wide = gymnasium.spaces.Box(0, 255, (16, 32, 3), np.uint8)
+    with pytest.raises(UserError, match="square"):
+        Shapes.of(ObsMap.of("x", wide))
 
 
 @pytest.mark.parametrize(
@@ -409,7 +406,6 @@ def test_images_and_vectors_together() -> None:
     [
         ({"env_id": "tests.safepo.toy:ToyDiscrete-v0"}, "Box"),
         ({"cost_limit": "cost_hazards=1,cost_vases=2", "env_id": "SafetyPointGoal1-v0"}, "one limit"),
-        ({"inputs": "images"}, "no such part"),
         ({"plan_elites": 1000}, "exceeds plan_samples"),
         ({"variant": "ocrp"}, "bsrp_lag"),
         ({"preset": "quick"}, "tiny_plus"),
