@@ -91,12 +91,20 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--output", type=Path, default=Path("curves.png"), help="image to write (default curves.png)")
     plot.set_defaults(run=_plot)
 
-    video = commands.add_parser("video", help="record one episode as mp4")
-    video.add_argument("target", metavar="RUN", help="run directory or checkpoint file")
-    video.add_argument("--output", type=Path, default=None, help="file to write (default RUN/video.mp4)")
+    video = commands.add_parser("video", help="record one episode as mp4; of several runs side by side")
+    video.add_argument("target", metavar="RUN", nargs="+", help="run directories, checkpoint files, or files of states")
+    video.add_argument(
+        "--output", type=Path, default=None, help="file to write (default RUN/video.mp4, of several comparison.mp4)"
+    )
     video.add_argument("--seed", type=_integer, default=0, help="seed of the episode (default 0)")
+    video.add_argument("--steps", type=_integer, default=None, help="show at most so many steps (default: all)")
     video.add_argument("--camera", default="fixedfar", help="camera of safety_gym scenes (default fixedfar)")
+    video.add_argument("--size", type=_integer, default=400, help="pixels of a picture's side (default 400)")
     video.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mean")
+    video.add_argument(
+        "--states", type=Path, default=None, help="also keep the states of the (first) episode in this file: given as "
+        "RUN, it is drawn again, such as from another camera"
+    )  # fmt: skip
     video.set_defaults(run=_video)
 
     export = commands.add_parser("export", help="write the policy as ONNX: raw observations in, actions out")
@@ -122,7 +130,7 @@ def _train(args: list[str]) -> int:
     from safepo.tuned import tuned_for
 
     config, preset, tuned = parse_train(info.name, args[1:])
-    if tuned and (row := tuned_for(config.run.env_id)) is not None:
+    if tuned and (row := tuned_for(config.run.env_id, info.name)) is not None:
         print(row.line())
     if preset is not None:
         print(f"{preset_line(preset)} (short budget; config file and options override it)")
@@ -219,6 +227,7 @@ def _integer(text: str) -> int:
 
 def _eval(options: argparse.Namespace) -> int:
     from safepo.evaluation import evaluate_random, evaluate_run
+    from safepo.policy import load
 
     if options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
@@ -226,7 +235,8 @@ def _eval(options: argparse.Namespace) -> int:
         result = evaluate_run(target, options.episodes, options.seed, options.env_id)
         shown = {mode: result[mode] for mode in ("deterministic", "stochastic")}
         if options.random:
-            shown["random"] = evaluate_random(result["deterministic"]["env_id"], options.episodes, options.seed)
+            env_id, view = result["deterministic"]["env_id"], load(target).view
+            shown["random"] = evaluate_random(env_id, options.episodes, options.seed, view)
         print(target)
         _print_evaluation(shown, result)
     return 0
@@ -269,7 +279,10 @@ def _plot(options: argparse.Namespace) -> int:
 def _video(options: argparse.Namespace) -> int:
     from safepo.video import record
 
-    path = record(options.target, options.output, options.seed, not options.stochastic, options.camera)
+    path = record(
+        options.target, options.output, options.seed, not options.stochastic, options.camera, options.size,
+        options.steps, options.states,
+    )  # fmt: skip
     print(f"wrote {path}")
     return 0
 
