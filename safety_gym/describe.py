@@ -25,11 +25,12 @@ from safety_gym.robots import Robot
 from safety_gym.simulator import Simulator
 from safety_gym.task import ALIASES, OPTION_HELP, Task, TaskConfig
 from safety_gym.tasks.fading import FADING_OPTION_HELP
+from safety_gym.tasks.formula_one import FORMULA_ONE_OPTION_HELP
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.vector_env import SafetyVectorEnv
 from safety_gym.walkers import Walker
 
-HELP: Mapping[str, str] = {**OPTION_HELP, **FADING_OPTION_HELP, **VELOCITY_OPTION_HELP}
+HELP: Mapping[str, str] = {**OPTION_HELP, **FADING_OPTION_HELP, **FORMULA_ONE_OPTION_HELP, **VELOCITY_OPTION_HELP}
 """Meanings of all options but those of objects, which are in `objects.FIELD_HELP`."""
 
 

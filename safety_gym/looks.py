@@ -80,7 +80,7 @@ LOOKS: Mapping[str, Look] = {
         "road_barrier",
         0.1,
         geoms=(Geom("cylinder", (0.15, 0.1876, 0.0), (0.0, 0.0, 0.1877)),),
-        z=-1.58054e-4,  # at rest: barriers sleep from the first control step on, else a tenth of an episode's time later
+        z=-1.58054e-4,  # where it rests: so it sleeps from the first control step on
         inertia=Inertia(1.4017e-2, (0.0, 0.0, 0.127), (1.959e-4, 1.958e-4, 9.13e-5)),
     ),
     # Race

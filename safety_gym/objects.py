@@ -524,7 +524,18 @@ TEAM_GOALS: tuple[type[Goal], ...] = tuple(_team_goal(color) for color in TEAM_R
 KINDS: Mapping[str, type[ObjectSpec]] = {
     cls.kind: cls
     for cls in (
-        Goal, StagedGoal, Hazards, Vases, Pillars, Buttons, Gremlins, PushBox, Circle, Sigwalls, Apples, Oranges,
+        Goal,
+        StagedGoal,
+        Hazards,
+        Vases,
+        Pillars,
+        Buttons,
+        Gremlins,
+        PushBox,
+        Circle,
+        Sigwalls,
+        Apples,
+        Oranges,
     )
 }
 """Kinds by the key used in observations, costs and layouts."""

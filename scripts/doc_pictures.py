@@ -24,6 +24,7 @@ from safety_gym.camera import SceneCamera
 from safety_gym.rendering import FrameRenderer, grid
 from safety_gym.robots import ROBOTS
 from safety_gym.tasks import TASKS
+from safety_gym.tasks.goal import GoalTask
 from safety_gym.tasks.velocity import VelocityTask
 from safety_gym.vector_env import SafetyVectorEnv
 from safety_gym.walkers import WALKERS
@@ -208,10 +209,19 @@ def task(name: str) -> Picture:
 
 VISION_VIEWS: Mapping[str, View | None] = {
     "Race": View((0.1, -0.3, 0), 8.6, -90, 62, 45),
+    "FormulaOne": View((11, -13.2, 0), 66, -90, 62, 45),
+    "FormulaOne1": View((13.5, -1.5, 0), 16, -90, 45, 45),
+    "FormulaOne2": View((31, -6, 0), 16, -90, 45, 45),
     "FadingEasy": None,
     "FadingHard": None,
 }
-"""Of the tasks made for cameras, as in `TASK_VIEWS`."""
+"""Of the tasks made for cameras, or of their levels, as in `TASK_VIEWS`."""
+PLACED: Mapping[str, tuple[float, float, int]] = {
+    "FormulaOne0": (-4.1, -12.4, 6),
+    "FormulaOne1": (11.9, 2.4, 1),
+    "FormulaOne2": (31.2, -3.2, 3),
+}
+"""Where robots stand that are not shown at their starts, and the number of the stage they drive to."""
 AHEAD = {"Race2": (-2.35, 1.0)}
 """Where robots look that do not look at the goal."""
 FADED = 0.65
@@ -225,10 +235,16 @@ def vision_task(name: str) -> Picture:
         vec = SafetyVectorEnv(f"Safety{robot}{name}{level}-v0")
         vec.reset(seed=3)
         sim, half = vec.sim, vec.sim.task.config.extents[3]
-        _face(sim, AHEAD.get(name + level) or tuple(sim.world.xy("goal")[0, 0].tolist()))
+        if name + level in PLACED:
+            x, y, stage = PLACED[name + level]
+            sim.move("agent", (x, y), np.arange(1))
+            while sim.world.memory["stage"][0] != stage:
+                sim.task.next_goal(sim.world, np.arange(1))
+        goal = sim.world.xy(cast(GoalTask, sim.task).goal_kind)[0, 0].tolist()
+        _face(sim, AHEAD.get(name + level) or goal)
         for _ in range(round(FADED * getattr(sim.task.config, "fading_steps", 0))):
             sim.step(np.zeros((1, 1, sim.nact)))
-        view = VISION_VIEWS[name] or View((0, -0.1, 0), 2.4 + 2.2 * half, -90, 52)
+        view = VISION_VIEWS.get(name + level) or VISION_VIEWS[name] or View((0, -0.1, 0), 2.4 + 2.2 * half, -90, 52)
         above.append(_draw(sim, view, (360, 300), shadows=False))
         seen.append(_draw(sim, "agent/vision", (360, 240), shadows=False))
     labels = [f"Safety{robot}{name}{level}-v0" for robot, level in zip(TASK_ROBOTS, TASKS[name].levels, strict=True)]
@@ -236,7 +252,7 @@ def vision_task(name: str) -> Picture:
     return np.concatenate((grid(above, len(above), labels), grid(seen, len(seen), below)), axis=0)
 
 
-def _face(sim: Any, target: tuple[float, float]) -> None:
+def _face(sim: Any, target: Sequence[float]) -> None:
     """Turn the robot where it stands so that its camera looks at a point."""
     x, y = sim.world.agent_pos[0, 0, :2].tolist()
     model = sim.scene.drawing
@@ -355,7 +371,7 @@ def pictures() -> dict[str, Callable[[], Picture]]:
         found[f"walker_{name.lower()}.jpg"] = partial(walker, name)
     for name in TASK_VIEWS:
         found[f"task_{name.lower()}.jpg"] = partial(task, name)
-    for name in VISION_VIEWS:
+    for name in VISION_VIEWS.keys() & TASKS.keys():
         found[f"task_{name.lower()}.jpg"] = partial(vision_task, name)
     found["task_velocity.jpg"] = velocity
     found["lidar.png"] = lidar

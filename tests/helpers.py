@@ -51,6 +51,7 @@ EASY: Mapping[str, Mapping[str, Any]] = {
     "Goal": {"goal": {"size": 2.0}},
     "Push": {"goal": {"size": 2.0}},
     "Race": {"goal": {"size": 5.35}},
+    "FormulaOne": {"staged_goal": {"size": 50.0}},
     "FadingEasy": {"goal": {"size": 2.0}},
     "FadingHard": {"goal": {"size": 2.0}},
     "Button": {

@@ -35,7 +35,7 @@ CONSTANT = {
     },
 }
 # Contact forces that a short run may leave at zero: Doggo's knees and tips, the Humanoid's bodies.
-FAR = {"Race": {"lidar_max_dist": 8.0}}
+FAR = {"Race": {"lidar_max_dist": 8.0}, "FormulaOne": {"lidar_max_dist": 50.0}}
 """Options of tasks whose goals lie out of the lidar's range at the start."""
 RARE = ("touch_", "cfrc_ext")
 # "is infinite": robot sensors are unbounded by specification. "symmetric": actions are in the reference suite's units.

@@ -28,6 +28,7 @@ from safety_gym.objects import FIELD_HELP, KINDS
 from safety_gym.task import OPTION_HELP, AgentConfig, EpisodeConfig, TaskConfig
 from safety_gym.tasks import TASKS
 from safety_gym.tasks.fading import FADING_OPTION_HELP, FadingConfig
+from safety_gym.tasks.formula_one import FORMULA_ONE_OPTION_HELP, FormulaOneConfig
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.views import SafetyEnv
 
@@ -78,12 +79,11 @@ def test_help_and_version(run: Run) -> None:
         ("list --frob", "unrecognized arguments: --frob"),
         ("list zzz", "no id matches 'zzz'"),
         ("list base", "list them with --all"),
-        ("list formula", "planned but not built yet"),
+        ("list buildingpush0", "planned but not built yet"),
         ("list pointgaol1", "did you mean 'SafetyPointGoal1-v0'"),
         ("show", "required: ID"),
         ("show SafetyPointGaol1-v0", "did you mean 'SafetyPointGoal1-v0'"),
-        ("show SafetyPointFormulaOne0-v0", "not built yet"),
-        ("show safetypointformulaone0-v0", "'SafetyPointFormulaOne0-v0' is part of the suite's grammar but not built"),
+        ("show safetypointbuildinggoal0-v0", "'SafetyPointBuildingGoal0-v0' is part of the suite's grammar but not"),
         ("show SafetyPointMultiGoal1Vision-v0", "not built yet"),
         ("show SafetyPointMultiGoal1-v0", "has several agents"),
         ("show hopper", "did you mean 'SafetyHopperVelocity-v0' or 'SafetyHopperVelocity-v1'?"),
@@ -100,7 +100,7 @@ def test_help_and_version(run: Run) -> None:
         ("show SafetyPointGoal1-v0 lidar_bins=3", "unknown option 'lidar_bins'"),
         ("show SafetyPointGoal1-v0 margin=0 margin=1", "margin is given twice"),
         ("show SafetyPointGoal1-v0 max_episode_steps=0", "max_episode_steps=0"),
-        ("play SafetyPointFormulaOne0-v0", "not built yet"),
+        ("play SafetyPointMultiGoal1Vision-v0", "not built yet"),
         ("play SafetyHopperVelocity-v1", "there are no keys for Hopper; there are for Point, Car"),
         ("play SafetyPointGoal1-v0 render_mode=human", "render_mode cannot be set here"),
         ("play --record drive.avi", "ends in .mp4"),
@@ -285,6 +285,7 @@ def test_every_option_is_explained() -> None:
 
     assert set(OPTION_HELP) == names(TaskConfig) - {"objects"} | {f"agent.{name}" for name in names(AgentConfig)}
     assert set(FADING_OPTION_HELP) == names(FadingConfig) - names(TaskConfig)
+    assert set(FORMULA_ONE_OPTION_HELP) == names(FormulaOneConfig) - names(TaskConfig)
     assert set(VELOCITY_OPTION_HELP) == names(VelocityConfig) - names(EpisodeConfig)
     assert set(FIELD_HELP) == set().union(*map(names, KINDS.values()))
 
@@ -404,12 +405,16 @@ def test_foreign_distribution_without_its_folder(tmp_path: Path) -> None:
 def test_conformance(run: Run, tmp_path: Path) -> None:
     name = "SafetyPointCircle2-v0__seed0.npz"
     shutil.copy(GOLDEN / name, tmp_path / name)
-    (tmp_path / "SafetyPointFormulaOne0-v0__seed0.npz").write_bytes(b"")
+    (tmp_path / "SafetyPointMultiGoal1Vision-v0__seed0.npz").write_bytes(b"")
     code, out, _ = run("conformance", os.fspath(tmp_path), "--json", os.fspath(tmp_path / "report.json"))
     assert code == 0 and out.startswith(f"ok   {name}")
     assert out.splitlines()[-1].startswith("1 of 1 file agree with the reference; 1 skipped")
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["passed"], report["failed"], report["skipped"]) == (1, 0, ["SafetyPointFormulaOne0-v0__seed0.npz"])
+    assert (report["passed"], report["failed"], report["skipped"]) == (
+        1,
+        0,
+        ["SafetyPointMultiGoal1Vision-v0__seed0.npz"],
+    )
     assert report["files"][0]["passed"] and report["files"][0]["errors"]["obs"] < 1e-9
 
 

@@ -4,6 +4,7 @@ from safety_gym.task import Task
 from safety_gym.tasks.button import ButtonTask
 from safety_gym.tasks.circle import CircleTask
 from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
+from safety_gym.tasks.formula_one import FormulaOneTask
 from safety_gym.tasks.goal import GoalTask
 from safety_gym.tasks.push import PushTask
 from safety_gym.tasks.race import RaceTask
@@ -14,7 +15,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         *(GoalTask, ButtonTask, PushTask, CircleTask, RunTask),
-        *(RaceTask, FadingEasyTask, FadingHardTask),
+        *(RaceTask, FormulaOneTask, FadingEasyTask, FadingHardTask),
         VelocityTask,
     )
 }

@@ -104,8 +104,15 @@ class FormulaOneTask(GoalTask):
         if spec.kind != "vases" or self.config.barriers_in_walls or self.config.scenery is None:
             return None
         radius = max(np.hypot(*geom.size[:2]) if geom.type == "box" else geom.size[0] for geom in spec.geoms())
-        boxes = walls(scene)
-        return lambda x, y: bool(_clearance(boxes, np.array(((x, y),)))[0] > radius)
+        center, axes, half = walls(scene)
+        along_x, along_y = axes.transpose(1, 0, 2)
+        start = (center[:, None] @ axes)[:, 0]
+
+        def clear(x: float, y: float) -> bool:
+            beyond = np.abs(x * along_x + y * along_y - start) - half  # of each box's sides; negative: inside
+            return bool((np.maximum(beyond, 0) ** 2).sum(axis=1).min() > radius**2)
+
+        return clear
 
     def memory(self) -> list[tuple[Any, ...]]:
         return [*super().memory(), ("stage", "i8")]
@@ -141,17 +148,6 @@ class FormulaOneTask(GoalTask):
 def _integrated(robot: Robot, integrator: str) -> Robot:
     """Return the robot with the physics of this task; the same record each time, since scenes are cached by it."""
     return dataclasses.replace(robot, timestep=TIMESTEP, integrator=INTEGRATORS[integrator])
-
-
-def clearance(scene: Scene, points: Array) -> Array:
-    """Return how far points (m, 2) are from the walls of a scene, (m,), m; 0 inside."""
-    return _clearance(walls(scene), points)
-
-
-def _clearance(boxes: tuple[Array, Array, Array], points: Array) -> Array:
-    center, axes, half = boxes
-    local = ((points[:, None] - center)[..., None, :] @ axes)[..., 0, :]
-    return np.asarray(np.linalg.norm(np.maximum(np.abs(local) - half, 0), axis=2).min(axis=1))
 
 
 def walls(scene: Scene) -> tuple[Array, Array, Array]:
