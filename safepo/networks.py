@@ -81,7 +81,7 @@ class ActorCritic:
         """
         self.nobs, self.dist, self.hidden, self.ncost, self.encoder = nobs, dist, tuple(hidden), ncost, encoder
         self.split_at = split_at
-        ninput = (nobs if split_at is None else split_at) if encoder is None else encoder.nfeature
+        self.ninput = ninput = (nobs if split_at is None else split_at) if encoder is None else encoder.nfeature
         sizes = (ninput if split_at is None else max(ninput, nobs - split_at), *self.hidden, dist.nout)
         self._shapes = list(pairwise(sizes))
         nmlp = sum(i * o + o for i, o in self._shapes)

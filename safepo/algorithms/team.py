@@ -121,10 +121,10 @@ class Views:
             return seen
         own, state = seen.split([self.own[i].size, self.nstate], dim=1)
         frames = own.reshape(len(rows), self.own[i].frames, self.own[i].frame_size)
-        return torch.cat([_standardize(frames).flatten(1), _standardize(state)], dim=1)
+        return torch.cat([standardize(frames).flatten(1), standardize(state)], dim=1)
 
 
-def _standardize(vectors: Tensor) -> Tensor:
+def standardize(vectors: Tensor) -> Tensor:
     """Each vector `(..., o)` minus its mean, divided by its spread."""
     spread, mean = torch.std_mean(vectors, dim=-1, keepdim=True, correction=0)
     return (vectors - mean) / (spread + 1e-8)

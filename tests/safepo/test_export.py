@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 import safepo
 from safepo import cli
 from safepo.errors import UserError
+from safepo.export import export
+from tests.safepo.test_teams import PULL, UNEVEN
 
 Small = Callable[..., Path]
 SHORT = {"steps_per_epoch": 200, "total_steps": 400, "eval_episodes": 0}
@@ -40,9 +43,38 @@ def test_onnx_gives_the_policys_actions(small: Small, env_id: str, capsys: pytes
     assert set(json.loads(about["action"])) >= {"low", "high"}
 
 
-def test_nothing_to_export_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from safepo.export import export
+@pytest.mark.parametrize(
+    ("name", "env_id", "settings"),
+    [
+        ("happo", UNEVEN, {}),
+        ("mappo_lag", PULL, {"policy_input": "safepo", "encoder": "gru", "encoder_size": 4, "frames": 3}),
+        ("mappo", PULL, {"share_parameters": True}),
+    ],
+)
+def test_onnx_gives_the_actions_of_a_team(small: Small, name: str, env_id: str, settings: dict[str, Any]) -> None:
+    """Each agent's from what its policy sees alone."""
+    import onnx
+    import onnxruntime
 
+    run = small(name, env_id=env_id, **settings, **SHORT)
+    policy, folder = safepo.load(run), export(run)
+    *agents, state = policy.obs.parts
+    frames = policy.obs.view.frames
+    rows = np.random.default_rng(0).normal(2.0, 3.0, (5, frames, policy.obs.size // frames)).astype(np.float32)
+    found, at = [], 0
+    for part in agents:
+        session = onnxruntime.InferenceSession(folder / f"{part.key}.onnx", providers=["CPUExecutionProvider"])
+        own = rows[:, :, -state.size :] if "policy_input" in settings else rows[:, :, at : at + part.size]
+        (action,) = session.run(["action"], {"obs": own.reshape(5, -1)})
+        found.append(action)
+        at += part.size
+        about = {entry.key: entry.value for entry in onnx.load(folder / f"{part.key}.onnx").metadata_props}
+        assert (about["agent"], about["algorithm"], about["step"]) == (part.key, name, "400")
+        assert len(json.loads(about["action"])["low"]) == action.shape[1]
+    np.testing.assert_allclose(np.hstack(found), policy.predict(rows.reshape(5, -1)), rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_to_export_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="does not exist"):
         export(tmp_path / "nothing")
     with pytest.raises(UserError, match="no checkpoint"):
