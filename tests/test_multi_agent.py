@@ -792,6 +792,21 @@ def test_pictures_tell_robots_apart() -> None:
     env.close()
 
 
+@pytest.mark.gl
+def test_pictures_tell_the_parts_of_a_walker_apart() -> None:
+    """Each leg in the colour of its agent; the model that is simulated keeps its own."""
+    env = safety_gym.parallel_env("Safety2x3Walker2dVelocity-v0", render_mode="rgb_array", camera_name="track")
+    env.reset(seed=0)
+    frame, drawing, model = env.render().astype(int), env.vec.scene.drawing, env.vec.scene.model
+    for rgb, joints in zip(TEAM_RGB.values(), env.vec.sim.task.partition, strict=False):
+        for joint in joints:
+            geoms = drawing.geom_bodyid == drawing.joint(joint).bodyid[0]
+            np.testing.assert_allclose(drawing.geom_rgba[geoms, :3], [rgb] * geoms.sum(), atol=1e-6)
+            assert geoms.any() and not np.allclose(model.geom_rgba[geoms, :3], rgb, atol=0.1)
+    assert (frame[..., 0] - frame[..., 2] > 60).sum() > 50 and (frame[..., 2] - frame[..., 0] > 40).sum() > 50
+    env.close()
+
+
 # --- documentation ----------------------------------------------------------------------------------------------------
 
 

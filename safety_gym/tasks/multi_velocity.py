@@ -6,10 +6,12 @@ them and the root: the observations of MAMuJoCo (gymnasium-robotics 1.2.2, on Gy
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, cycle
 from types import MappingProxyType
 
 import mujoco
@@ -17,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety_gym.errors import unknown
+from safety_gym.objects import TEAM_RGB
 from safety_gym.robots import Robot
 from safety_gym.scene import Scene
+from safety_gym.task import Terms
 from safety_gym.tasks.velocity import VelocityConfig, VelocityTask, WalkerObserver
 from safety_gym.walkers import Walker, build_walker_scene
 from safety_gym.world import Array, World
@@ -178,6 +182,29 @@ _WIDTHS = {"cinert": 10, "cvel": 6, "cfrc_ext": 6}
 """Numbers per body."""
 
 
+@dataclass(frozen=True)
+class DividedScene(Scene):
+    """A walker's scene, drawn in the colours of the agents: each body has that of who moves its joints."""
+
+    partition: tuple[Joints, ...] = ()
+
+    @functools.cached_property
+    def drawing(self) -> mujoco.MjModel:
+        """The model in colours; bodies without driven joints have those of what they are fixed to."""
+        model = copy.copy(self.model)
+        colors = zip(self.partition, cycle(TEAM_RGB.values()), strict=False)
+        painted = {int(model.joint(joint).bodyid[0]): rgb for joints, rgb in colors for joint in joints}
+        for body in range(1, model.nbody):
+            parent = int(model.body_parentid[body])
+            if not model.body_jntnum[body] and parent in painted:
+                painted[body] = painted[parent]
+            if body in painted:
+                geoms = np.flatnonzero(model.geom_bodyid == body)
+                model.geom_rgba[geoms, :3] = painted[body]
+                model.geom_matid[geoms] = -1
+        return model
+
+
 class DividedTask(VelocityTask):
     name = "Velocity"
     summary = "Several agents move one walker: forward fast, but not faster than the threshold."
@@ -198,6 +225,11 @@ class DividedTask(VelocityTask):
     def __init__(self, config: DividedConfig, robots: tuple[Robot, ...]) -> None:
         super().__init__(config, robots)
         self.partition = parse_partition(self.walker, config)
+
+    def build_scene(self, terms: Terms) -> Scene:
+        scene = super().build_scene(terms)
+        fields = {f.name: getattr(scene, f.name) for f in dataclasses.fields(Scene)}
+        return DividedScene(**fields, partition=self.partition)
 
     def observer(self, scene: Scene) -> DividedObserver:
         return DividedObserver(scene, self)
