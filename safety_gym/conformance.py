@@ -15,8 +15,8 @@ Files of multi-agent tasks hold two robots; they are compared with contacts cred
 loses grows to 1e-6 m in a free run of six steps in which a robot pushes it.
 
 Where a robot touches what has a shape of its own here (scenery, meshes of objects), numbers are not judged. Instead the
-number of steps in which that costs, over the windows, must be within a fifth of the recorded one; what lidars read of
-meshed objects that move may differ by 1e-3.
+number of steps in which that costs, over the windows, must be within a fifth of the recorded one. Meshed objects that
+move on may be 1e-3 of the lidar's range from where they were recorded.
 
 Files of velocity tasks hold no solver state: every tenth row is loaded with a cold start. Those recorded on MuJoCo 4
 have margins as written and start from orientations as drawn; those recorded on MuJoCo 2.3.3 are compared with the
@@ -44,6 +44,7 @@ from safety_gym.robots import Robot
 from safety_gym.scenery import Scenery
 from safety_gym.simulator import Simulator
 from safety_gym.task import Task
+from safety_gym.tasks.building import BuildingButtonTask, BuildingGoalTask, BuildingPushTask
 from safety_gym.tasks.button import ButtonTask
 from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
 from safety_gym.tasks.formula_one import FormulaOneTask
@@ -116,7 +117,7 @@ ALPHA = 1e-5
 """Opacities may differ by this: the reference sums up their changes in single precision."""
 _ALPHA_KINDS = ("goal", "hazards", "vases")
 MOVING_LIDAR = 1e-3
-"""Readings of meshed objects that move may differ by this."""
+"""How far meshed objects that move may be from where they were recorded, as a share of the lidar's range."""
 TOUCH_COSTS = ("cost_static_geoms_contact", "cost_vases_contact", "cost_gremlins", "cost_pillars")
 TOUCH_SHARE = 0.2
 """By how much the number of steps with such costs may differ in tasks with scenery, as a share."""
@@ -398,9 +399,8 @@ class SceneryReplay(Replay):
         model = scene.model
         looks = (slot.spec for slot in scene.slots.values() if slot.spec.look and slot.spec.look.geoms)
         names = {name for spec in looks for name in spec.names()}
-        bodies = [model.body(i) for i in range(model.nbody)]
-        own = [body.id for body in bodies if body.name in names or body.name.startswith(f"{Scenery.kind}/")]
-        self.own_shape = np.isin(model.geom_bodyid, own)
+        self.own_shape = np.isin(model.geom_bodyid, [model.body(name).id for name in names])
+        self.own_shape |= [model.geom(i).name.startswith(f"{Scenery.kind}/") for i in range(model.ngeom)]
         self.of_robot = model.body_rootid[model.geom_bodyid] == model.body_rootid[scene.agent_body[0]]
         self.moving = [
             t
@@ -426,11 +426,11 @@ class SceneryReplay(Replay):
         """Also say whether the robot touched a shape of our own."""
         self.touched = False
         got = super().step(t)
-        want = self.data["obs"][t + 1]
         for term in self.moving:
             here = slice(term.start, term.stop)
-            near = np.abs(got["obs"][here] - want[here]) <= MOVING_LIDAR
-            got["obs"][here] = np.where(near, want[here], got["obs"][here])
+            seen, want = got["obs"][here], self.data["obs"][t + 1, here]
+            if _seen_alike(seen, want):
+                seen[:] = want
         return got | {"touched": self.touched}
 
 
@@ -442,6 +442,16 @@ class FormulaOneReplay(SceneryReplay):
 
     def set_goal(self, k: int) -> None:
         self.sim.world.move_zone(self.ids, FormulaOneTask.goal_kind, self.data["goal_xy"][k][None])
+
+
+def _seen_alike(seen: Array, want: Array) -> bool:
+    """Return whether readings of a lidar differ by no more than `MOVING_LIDAR` of its range in an object's place.
+
+    The largest reading tells the distance. A bin's share of it tells the direction, the finer the nearer the object is.
+    """
+    near = float(want.max())
+    share = near / max(1 - near, MOVING_LIDAR) * len(want) / (2 * np.pi)
+    return bool(abs(seen.max() - near) <= MOVING_LIDAR and _largest(seen - want) <= MOVING_LIDAR * (1 + share))
 
 
 class FadingReplay(Replay):
@@ -524,7 +534,7 @@ class VelocityReplay(Replay):
 
 _REPLAYS: Mapping[str, type[Replay]] = {
     registry.VELOCITY: VelocityReplay,
-    **{task.name: SceneryReplay for task in (RaceTask,)},
+    **{task.name: SceneryReplay for task in (BuildingGoalTask, BuildingButtonTask, BuildingPushTask, RaceTask)},
     FormulaOneTask.name: FormulaOneReplay,
     FadingEasyTask.name: FadingReplay,
     FadingHardTask.name: FadingReplay,

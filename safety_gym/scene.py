@@ -144,8 +144,9 @@ class Scene:
     """Which two robots each sensor of contacts between robots is about; their readings follow each other."""
     meeting_adr: int = 0
     """Address of the first of them."""
-    scenery_adr: int | None = None
-    """Address of the first of `a * c` contact counts with the scenery, agent by agent; None: they are not counted."""
+    world_adr: int | None = None
+    """Address of the first of `a * c` contact counts with floor and scenery, agent by agent, followed by as many with
+    the floor alone; None: they are not counted."""
 
     @property
     def nagent(self) -> int:
@@ -264,7 +265,9 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     if config.robot_contacts:
         _add_meeting_sensors(spec, config, prefixes)
     if config.scenery_contacts:
-        _add_contact_sensors(spec, config, prefixes, [(mujoco.mjtObj.mjOBJ_XBODY, "scenery")])
+        # The scenery is part of the world's body, and nothing else is but the floor.
+        _add_contact_sensors(spec, config, prefixes, [(mujoco.mjtObj.mjOBJ_BODY, "world")])
+        _add_contact_sensors(spec, config, prefixes, [(mujoco.mjtObj.mjOBJ_GEOM, "floor")])
     for prefix in prefixes:
         spec.add_sensor(
             name=f"{prefix}linvel",
@@ -466,7 +469,7 @@ def _index(config: SceneConfig, model: mujoco.MjModel, prefixes: tuple[str, ...]
         agent_linvel=np.array([_sensor(model, f"{p}linvel") for p in prefixes]),
         meetings=tuple(pair for pair, _, _ in _meetings(config, prefixes)) if config.robot_contacts else (),
         meeting_adr=_sensor(model, f"{prefixes[0]}touch/meeting0") if config.robot_contacts else 0,
-        scenery_adr=_sensor(model, f"{prefixes[0]}touch/scenery") if config.scenery_contacts else None,
+        world_adr=_sensor(model, f"{prefixes[0]}touch/world") if config.scenery_contacts else None,
     )
 
 

@@ -200,10 +200,11 @@ class World:
 
     def scenery_contacts(self) -> Array:
         """Return the number of contact points between each robot and the scenery, (n, a)."""
-        first, a = self.scene.scenery_adr, self.nagent
+        first, a = self.scene.world_adr, self.nagent
         assert first is not None
         parts = len(self.scene.config.touch_geoms[0]) if self.scene.config.touch_geoms else 1
-        return np.asarray(self.sensordata[:, first : first + a * parts].reshape(self.n, a, parts).sum(axis=2))
+        found = self.sensordata[:, first : first + 2 * a * parts].reshape(self.n, 2, a, parts).sum(axis=3)
+        return np.asarray(found[:, 0] - found[:, 1])
 
     def robot_contacts(self) -> Array:
         """Return the number of contact points of each robot with the others, (n, a)."""

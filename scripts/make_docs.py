@@ -65,8 +65,16 @@ NOTES: Mapping[str, str] = {
     "dimensions, and the origins of robot, box and goal have different heights: a distance never becomes 0.",
     "Circle": "The circle can be driven over; `circle_lidar` tells where its centre is. The walls are drawn, but the "
     "robot passes through them; what costs is where its origin is.",
+    "BuildingGoal": "The [Goal](goal.md) task among things of a building site. The signpost stands in a green ring, in "
+    "which the goal counts as reached; signs lie where hazards are, toolboxes are vases. What stands around can be "
+    "touched, which costs at levels 1 and 2; fence, buildings, cranes and heaps of earth are only seen.",
+    "BuildingButton": "The [Button](button.md) task on the site of [BuildingGoal](buildinggoal.md). The signpost marks "
+    "the button to press; the hovering robots are gremlins. Touching what stands around costs at all levels.",
+    "BuildingPush": "The [Push](push.md) task on the site of [BuildingGoal](buildinggoal.md): the crate is the push "
+    "box, drums are pillars. In the reference suite the origin of the goal lies 0.7 m under the ground and no box can "
+    'reach it; here it is where that of Push is. `goal={{"origin_z": -0.7}}` gives the original.',
     "Race": "The corridor leads along fences and rocks to its open end, where the flower bush stands. Touching them "
-    "costs at levels 1 and 2, and so does driving into the green bushes. At level 2 the robot starts behind a bend: "
+    "costs at levels 1 and 2, and so does driving into the green bushes. At level 2 the robot starts behind a bend; "
     "one of the rocks stands 0.5 m further right there and leaves a passage. At the start the goal is out of the "
     "lidar's range. Houses and trees are only seen.",
     "FormulaOne": "A closed circuit of 180 m between walls, driven clockwise. There are seven stages: a robot starts "

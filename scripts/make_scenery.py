@@ -9,10 +9,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scenery import formula_one, objects, race
+from scenery import building, formula_one, objects, race
 
 FOLDER = Path(__file__).resolve().parent.parent / "envs" / "assets" / "scenery"
-RECIPES = {"objects": objects.write, "race": race.write, "formula_one": formula_one.write}
+RECIPES = {
+    "objects": objects.write,
+    "race": race.write,
+    "building": building.write,
+    "formula_one": formula_one.write,
+}
 
 
 def main() -> None:

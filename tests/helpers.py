@@ -47,17 +47,21 @@ LEVEL_0: Mapping[str, Mapping[str, Any]] = {
 
 # Goals so large that they are met at once, and buttons next to the robot.
 _MIDDLE = [(-0.4, -0.4, 0.4, 0.4)]
+_NEAR = {
+    "buttons": {"size": 0.3, "num": 2, "keepout": 0.05, "placements": _MIDDLE},
+    "agent": {"keepout": 0.2, "placements": _MIDDLE},
+}
 EASY: Mapping[str, Mapping[str, Any]] = {
     "Goal": {"goal": {"size": 2.0}},
     "Push": {"goal": {"size": 2.0}},
+    "BuildingGoal": {"goal": {"size": 2.0}},
+    "BuildingPush": {"goal": {"size": 2.0}},
     "Race": {"goal": {"size": 5.35}},
     "FormulaOne": {"staged_goal": {"size": 50.0}},
     "FadingEasy": {"goal": {"size": 2.0}},
     "FadingHard": {"goal": {"size": 2.0}},
-    "Button": {
-        "buttons": {"size": 0.3, "num": 2, "keepout": 0.05, "placements": _MIDDLE},
-        "agent": {"keepout": 0.2, "placements": _MIDDLE},
-    },
+    "Button": _NEAR,
+    "BuildingButton": _NEAR,
     "Circle": {},
     "Run": {},
     registry.VELOCITY: {},

@@ -1,6 +1,7 @@
 """Tasks by the name used in ids."""
 
 from safety_gym.task import Task
+from safety_gym.tasks.building import BuildingButtonTask, BuildingGoalTask, BuildingPushTask
 from safety_gym.tasks.button import ButtonTask
 from safety_gym.tasks.circle import CircleTask
 from safety_gym.tasks.fading import FadingEasyTask, FadingHardTask
@@ -15,6 +16,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         *(GoalTask, ButtonTask, PushTask, CircleTask, RunTask),
+        *(BuildingGoalTask, BuildingButtonTask, BuildingPushTask),
         *(RaceTask, FormulaOneTask, FadingEasyTask, FadingHardTask),
         VelocityTask,
     )

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from safety_gym.objects import ObjectSpec, Rect, StagedGoal, Vases
 from safety_gym.robots import Robot
 from safety_gym.scene import Scene
-from safety_gym.scenery import Scenery
 from safety_gym.task import AgentConfig, TaskConfig
 from safety_gym.tasks.goal import GoalTask
 from safety_gym.world import Array, Ids, World
@@ -155,6 +154,6 @@ def walls(scene: Scene) -> tuple[Array, Array, Array]:
     model = scene.model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    scenery = model.body_rootid[model.geom_bodyid] == model.body(Scenery.kind).id
-    boxes = np.flatnonzero(scenery & (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX))
+    # The scenery is part of the world's body; of that, nothing else is a box.
+    boxes = np.flatnonzero((model.geom_bodyid == 0) & (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX))
     return data.geom_xpos[boxes, :2], data.geom_xmat[boxes].reshape(-1, 3, 3)[:, :2, :2], model.geom_size[boxes, :2]
