@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import mujoco
@@ -41,7 +42,8 @@ class SceneCamera:
         self._model = sim.scene.drawing
         self._data = mujoco.MjData(self._model)
         self._physics = mujoco.MjData(sim.scene.model)
-        self.renderer = FrameRenderer(self._model, width, height, **effects)
+        self._make_renderer = functools.partial(FrameRenderer, self._model, width, height, **effects)
+        self.renderer = self._make_renderer()
 
     def _names(self) -> dict[str, str]:
         """Return the model's name of every camera by the name a user gives: without the first robot's prefix."""
@@ -93,5 +95,6 @@ class SceneCamera:
         return markers
 
     def close(self) -> None:
-        """Release the renderer."""
+        """Release the renderer; a further frame begins anew."""
         self.renderer.close()
+        self.renderer = self._make_renderer()

@@ -26,6 +26,7 @@ class Eyes:
             shadows=vision.shadows,
             offsamples=vision.samples,
             reflections=False,
+            sky=vision.sky,
             culling=not vision.shadows,
         )
         model = sim.scene.drawing
@@ -67,7 +68,7 @@ class Eyes:
                         self.frames[f"{name}_segmentation"][i, ..., 0] = self._label[geoms]
 
     def close(self) -> None:
-        """Free the renderer; a further `look` makes a new one."""
+        """Release the renderer; a further `look` begins anew."""
         self._camera.close()
 
 

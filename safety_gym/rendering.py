@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 16384  # pixels; what software OpenGL can hold
 MAX_GEOMS = 10_000  # scene geoms and markers in one picture
-SMALL_FRAME = 320  # pixels; up to here round shapes are drawn with fewer faces
-SMALL_DETAIL = (20, 12)  # slices and stacks of a sphere in a small frame
+DETAIL = ((96, 14, 7), (320, 20, 12))  # pixels up to which round shapes have so many slices and stacks at most
 
 SHADOW_SIZE = 2048  # pixels of the shadow map
 SUN = (0.36, 0.48, -0.8)  # direction of light from straight above, tilted where shadows are drawn
@@ -114,8 +113,8 @@ class FrameRenderer:
 
     `offsamples` is the number of samples for anti-aliasing (0 is fastest); `shadows` and `reflections` switch
     these effects of the model's lights and materials (reflections take half the time of a frame; for shadows
-    directional lights are tilted). `culling` leaves out what lies outside the picture, which changes nothing in it
-    but reflections and shadows: a hidden shape costs as much as a visible one.
+    directional lights are tilted); `sky` draws the model's sky, else black. `culling` leaves out what lies outside
+    the picture, which changes nothing in it but shadows and reflections.
 
     The model's off-screen buffer size, sample count and detail of round shapes (coarser in small frames) are replaced
     while OpenGL takes the model over, then put back. Colours written into `model.geom_rgba` show in the next frame.
@@ -130,6 +129,7 @@ class FrameRenderer:
         shadows: bool = False,
         offsamples: int = 4,
         reflections: bool = True,
+        sky: bool = True,
         culling: bool = False,
     ) -> None:
         for name, size in (("width", width), ("height", height)):
@@ -143,6 +143,7 @@ class FrameRenderer:
         self.shadows = bool(shadows)
         self.offsamples = int(offsamples)
         self.reflections = bool(reflections)
+        self.sky = bool(sky)
         self.culling = bool(culling)
         self._owner: tuple[int, int] | None = None  # the process and thread that drew the last frame
         self._closed = False
@@ -215,7 +216,7 @@ class FrameRenderer:
         self._owner = here
         painter.update(data, camera, hidden, self.width / self.height if self.culling else None)
         flags = painter.scene.flags
-        flags[_SHADOW], flags[_REFLECTION] = self.shadows, self.reflections
+        flags[_SHADOW], flags[_REFLECTION], flags[_SKYBOX] = self.shadows, self.reflections, self.sky
         return painter
 
     def _camera_id(self, camera: str | int) -> int:
@@ -236,7 +237,7 @@ class FrameRenderer:
 
 # Painters: what OpenGL holds of a model
 
-_SHADOW, _REFLECTION, _SEGMENT, _IDCOLOR = 0, 2, 8, 9  # mjtRndFlag; mujoco is imported late
+_SHADOW, _REFLECTION, _SKYBOX, _SEGMENT, _IDCOLOR = 0, 2, 4, 8, 9  # mjtRndFlag; mujoco is imported late
 _UNSEEN = 5  # a geom group that MuJoCo does not draw by default
 
 
@@ -331,7 +332,7 @@ class _Key(NamedTuple):
 
     thread: int
     model: int
-    small: bool
+    detail: tuple[int, int] | None
     shadows: bool
     offsamples: int
 
@@ -340,8 +341,7 @@ def _painter(frames: FrameRenderer) -> _Painter:
     """Return the painter of this thread that draws for `frames`, made if there is none."""
     _check_fork()
     thread = threading.get_ident()
-    small = max(frames.width, frames.height) <= SMALL_FRAME
-    key = _Key(thread, id(frames.model), small, frames.shadows, frames.offsamples)
+    key = _Key(thread, id(frames.model), _detail(frames), frames.shadows, frames.offsamples)
     painter = _painters.get(key)
     if painter is None:
         painter = _painters[key] = _make_painter(thread, frames)
@@ -588,11 +588,16 @@ def _context_settings(frames: FrameRenderer) -> list[tuple[Any, str, int]]:
         (quality, "offsamples", frames.offsamples),
     ]
     settings.append((quality, "shadowsize", min(SHADOW_SIZE, quality.shadowsize) if frames.shadows else 0))
-    if max(frames.width, frames.height) <= SMALL_FRAME:
-        slices, stacks = SMALL_DETAIL
-        settings.append((quality, "numslices", min(slices, quality.numslices)))
-        settings.append((quality, "numstacks", min(stacks, quality.numstacks)))
+    if (detail := _detail(frames)) is not None:
+        settings.append((quality, "numslices", min(detail[0], quality.numslices)))
+        settings.append((quality, "numstacks", min(detail[1], quality.numstacks)))
     return settings
+
+
+def _detail(frames: FrameRenderer) -> tuple[int, int] | None:
+    """Return the most slices and stacks of a sphere in pictures of this size; None: the model's own."""
+    size = max(frames.width, frames.height)
+    return next(((slices, stacks) for limit, slices, stacks in DETAIL if size <= limit), None)
 
 
 def _remember(reason: str) -> GLUnavailable:

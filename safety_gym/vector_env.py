@@ -278,7 +278,6 @@ class BatchEnv:
         """Release the renderers."""
         if self._camera is not None:
             self._camera.close()
-            self._camera = None
         if self._eyes is not None:
             self._eyes.close()
 

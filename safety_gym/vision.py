@@ -37,6 +37,8 @@ class Vision:
     rgb: bool = True
     depth: bool = False
     segmentation: bool = False
+    sky: bool = False
+    """Draw the sky, which takes a fifth of the time of a frame; else it is black, as good as the reference's."""
     shadows: bool = False
     samples: int = 0
     """Samples per pixel that smooth edges; 0 is several times faster than 4."""
