@@ -17,20 +17,27 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import mujoco
 
-from safety_gym import registry
+from safety_gym import multi_agent, registry
+from safety_gym.multi_agent.vector import MultiAgentVectorEnv
 from safety_gym.objects import FIELD_HELP, ObjectSpec
 from safety_gym.robots import Robot
 from safety_gym.simulator import Simulator
 from safety_gym.task import ALIASES, OPTION_HELP, Task, TaskConfig
 from safety_gym.tasks.fading import FADING_OPTION_HELP
 from safety_gym.tasks.formula_one import FORMULA_ONE_OPTION_HELP
+from safety_gym.tasks.multi_goal import MULTI_GOAL_OPTION_HELP
+from safety_gym.tasks.multi_velocity import DIVIDED_OPTION_HELP
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.vector_env import SafetyVectorEnv
 from safety_gym.walkers import Walker
 
-HELP: Mapping[str, str] = {**OPTION_HELP, **FADING_OPTION_HELP, **FORMULA_ONE_OPTION_HELP, **VELOCITY_OPTION_HELP}
+HELP: Mapping[str, str] = {
+    **OPTION_HELP, **FADING_OPTION_HELP, **FORMULA_ONE_OPTION_HELP, **VELOCITY_OPTION_HELP,
+    **MULTI_GOAL_OPTION_HELP, **DIVIDED_OPTION_HELP,
+}  # fmt: skip
 """Meanings of all options but those of objects, which are in `objects.FIELD_HELP`."""
 
 
@@ -40,17 +47,22 @@ def describe(env_id: str, options: Mapping[str, Any] | None = None) -> dict[str,
     Raises what `make` raises: ValueError for unknown ids and wrong options, NotImplementedError for ids not built yet.
     """
     options = dict(options or {})
+    team = multi_agent.is_multi_agent(env_id)
+    resolve: Any = multi_agent.ids.resolve if team else registry.resolve
     # First of all, since only options of the task are accepted here, not the other arguments of `make`.
-    parsed, task, _ = registry.resolve(env_id, {k: v for k, v in options.items() if k != "max_episode_steps"})
-    sim = SafetyVectorEnv(env_id, num_threads=1, **options).sim
+    parsed, task, *_ = resolve(env_id, {k: v for k, v in options.items() if k != "max_episode_steps"})
+    vec = (MultiAgentVectorEnv if team else SafetyVectorEnv)(env_id, num_threads=1, **options)
+    sim = vec.sim
     robot = sim.scene.config.robots[0]
     default = None
     with contextlib.suppress(ValueError):  # ...Base-v0 cannot be made without the user's objects
-        default = task(registry.resolve(env_id, {})[2], (parsed.record,)).config
+        default = task(resolve(env_id, {})[2], sim.task.robots).config
+    named = {"gymnasium_id": None, "variant": "", "version": "v0"} if team else {"gymnasium_id": parsed.twin}
     return {
-        "id": env_id.removeprefix("safety_gym:"),
-        "gymnasium_id": parsed.twin,
-        **_pick(parsed, "robot", "task", "level", "variant", "version"),
+        "id": parsed.canonical if team else env_id.removeprefix("safety_gym:"),
+        **named,
+        **_pick(parsed, "robot", "task", "level", *(() if team else ("variant", "version"))),
+        "agents": _agents(vec) if isinstance(vec, MultiAgentVectorEnv) else [],
         "summary": sim.task.summary,
         "observation": {
             "size": sim.observer.size,
@@ -58,10 +70,10 @@ def describe(env_id: str, options: Mapping[str, Any] | None = None) -> dict[str,
             "dtype": "float64",
             "slices": [_pick(t, "key", "start", "stop", "shape", "low", "high", "meaning") for t in sim.observer.terms],
         },
-        "action": _action(sim, robot),
+        "action": _action(sim, robot) | ({"keys": {}} if team else {}),
         "reward": _reward(sim),
         "cost": _cost(sim),
-        "limits": _limits(sim, parsed.reward_threshold),
+        "limits": _limits(sim, None if team else parsed.reward_threshold),
         "start": _start(sim, robot),
         "extents": getattr(sim.config, "extents", None),
         "objects": [_object(spec) for spec in getattr(sim.config, "objects", ())],
@@ -73,6 +85,16 @@ def describe(env_id: str, options: Mapping[str, Any] | None = None) -> dict[str,
 
 def _pick(record: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
+
+
+def _agents(vec: MultiAgentVectorEnv) -> list[dict[str, Any]]:
+    """Return name, numbers observed and actuators of each agent; robots of their own have all of one robot."""
+    model, rows = vec.scene.model, []
+    for name, own in zip(vec.possible_agents, vec.control_ids, strict=True):
+        actuators = [_actuator(model, int(i))["name"] for i in own]
+        space = vec.observation_spaces[name]
+        rows.append({"name": name, "observation": gymnasium.spaces.flatdim(space), "actuators": actuators})
+    return rows
 
 
 # --- action -----------------------------------------------------------------------------------------------------------
@@ -138,7 +160,7 @@ def _reward(sim: Simulator) -> dict[str, Any]:
 
 def _cost(sim: Simulator) -> dict[str, Any]:
     def term(cost: Any, charger: Any) -> dict[str, Any]:
-        by = getattr(charger, "kind", "speed")
+        by = getattr(charger, "kind", "robots" if isinstance(charger, TaskConfig) else "speed")
         return _pick(cost, "key", "meaning") | {"charged_by": by, "every_step": cost.present is None}
 
     return {"terms": [term(*pair) for pair in sim.terms], "indicator": sim.config.constrain_indicator}

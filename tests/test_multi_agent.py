@@ -24,6 +24,7 @@ from pettingzoo.utils import parallel_to_aec
 import safety_gym
 from benchmarks import speed
 from safety_gym.cli import bench
+from safety_gym.describe import describe
 from safety_gym.multi_agent import cost_parallel_env, is_multi_agent
 from safety_gym.multi_agent.vector import MultiAgentVectorEnv
 from safety_gym.objects import TEAM_GOALS, TEAM_RGB
@@ -98,7 +99,7 @@ def test_divided_walkers_are_what_the_registry_says(given: str) -> None:
     assert list(envs.possible_agents) == want["agents"]
     assert envs.state_space.shape == (want["state_dim"],)
     assert [space.shape[0] for space in envs.action_spaces.values()] == want["per_agent_act_dim"]
-    assert [own.tolist() for own in envs._controls] == want["action_partition_ctrl_index"]
+    assert [own.tolist() for own in envs.control_ids] == want["action_partition_ctrl_index"]
     for space in envs.action_spaces.values():
         assert str(space.dtype) == want["act_dtype"]
         np.testing.assert_allclose([space.low[0], space.high[0]], [want["act_low"], want["act_high"]], rtol=1e-7)
@@ -696,7 +697,7 @@ def test_own_partitions() -> None:
     legs = [["hip_1"], ["ankle_1", "hip_2", "ankle_2"], ["hip_3", "ankle_3", "hip_4", "ankle_4"]]
     envs = vector("Safety2x4AntVelocity-v0", partition=legs)
     assert [space.shape[0] for space in envs.action_spaces.values()] == [1, 3, 4]
-    assert [len(own) for own in envs._controls] == [1, 3, 4] and envs.num_agents == 3
+    assert [len(own) for own in envs.control_ids] == [1, 3, 4] and envs.num_agents == 3
     model = envs.scene.model
     actuated = {model.joint(int(j)).name for j in model.actuator_trnid[:, 0]}
     assert set(driven_joints(model)) == actuated and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
@@ -742,6 +743,29 @@ def test_own_partitions() -> None:
 def test_errors(env_id: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("(", r"\(")):
         safety_gym.parallel_env(env_id, **options)
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_descriptions_agree_with_the_environment(env_id: str) -> None:
+    about, envs = describe(env_id), vector(env_id, 1)
+    assert about["id"] == env_id and [agent["name"] for agent in about["agents"]] == list(envs.possible_agents)
+    for agent in about["agents"]:
+        assert envs.observation_spaces[agent["name"]].shape == (agent["observation"],)
+        assert envs.action_spaces[agent["name"]].shape == (len(agent["actuators"]),)
+    assert [term["key"] for term in about["cost"]["terms"]] == list(envs.cost_names)
+    joints = getattr(envs.sim.task, "partition", None)
+    if joints is not None and "Ant" in env_id:  # whose actuators have the names of their joints
+        assert [agent["actuators"] for agent in about["agents"]] == [list(own) for own in joints]
+    assert all(option["value"] == option["default"] and option["meaning"] for option in about["options"])
+
+
+def test_descriptions_follow_options() -> None:
+    about = describe("SafetyPointMultiGoal1-v0", {"num_agents": 3, "agent_lidar": True})
+    assert len(about["agents"]) == 3 and about["observation"]["slices"][-1]["key"] == "agents_lidar"
+    assert {o["name"]: o["value"] for o in about["options"] if o["value"] != o["default"]}["num_agents"] == 3
 
 
 # --- speed ------------------------------------------------------------------------------------------------------------

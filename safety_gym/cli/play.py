@@ -58,6 +58,7 @@ def _run(args: argparse.Namespace) -> int:
 def _drive(args: argparse.Namespace, options: dict[str, Any]) -> _Drive:
     """Make the environment, or say in one line what is wrong with the arguments."""
     from safety_gym import registry
+    from safety_gym.multi_agent import is_multi_agent
     from safety_gym.robots import ROBOTS
     from safety_gym.views import SafetyEnv
     from safety_gym.wrappers import CostStep
@@ -70,6 +71,11 @@ def _drive(args: argparse.Namespace, options: dict[str, Any]) -> _Drive:
     limit = options.pop("max_episode_steps", None)
     with told():
         env_id = find_id(args.id)
+        if is_multi_agent(env_id):
+            raise UserError(
+                f"{env_id} has several agents, and the keyboard drives one: play SafetyPointGoal1-v0, say. A picture "
+                f"of the team: safety_gym.parallel_env({env_id!r}, render_mode='rgb_array').render() after a reset"
+            )
         robot = registry.resolve(env_id, options)[0].record
         if not robot.keys:
             drivable = [r.name for r in ROBOTS.values() if r.keys]

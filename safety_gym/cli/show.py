@@ -46,6 +46,8 @@ def _sections(about: Data) -> Iterator[list[str]]:
     head = f"Action u: {count_of(action['size'], 'number')}, {action['dtype']}, {rule}"
     lines = table(actuators, ("index", "actuator", "range", "effect"))
     yield [head, *lines, *([f"  keys: {keys}"] if keys else [])]
+    if about["agents"]:
+        yield _agent_lines(about["agents"])
     yield _reward_lines(about["reward"])
     yield _cost_lines(about["cost"])
     yield _limit_lines(about)
@@ -65,6 +67,14 @@ def _heading(about: Data) -> str:
         level = "objects are yours" if about["level"] == "Base" else f"level {about['level']}"
         what = f"{about['robot']} robot, {about['task']} task, {level}"
     return f"{about['id']}: {what}"
+
+
+def _agent_lines(agents: Sequence[Data]) -> list[str]:
+    rows = [(a["name"], a["observation"], ", ".join(a["actuators"])) for a in agents]
+    head = (
+        "Agents: parallel_env(id), make_vec(id, num_envs=n); the observation above is that of a robot, or of the walker"
+    )
+    return [head, *table(rows, ("agent", "observes", "actuators"), right=(1,))]
 
 
 def _vector(values: Sequence[float]) -> str:

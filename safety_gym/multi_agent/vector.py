@@ -38,6 +38,9 @@ class MultiAgentVectorEnv(BatchEnv):
     step's `info`.
     """
 
+    control_ids: list[NDArray[np.intp]]
+    """Which of the engine's controls the actions of each agent are."""
+
     def _resolve(self, env_id: str, options: dict[str, Any]) -> tuple[type[Task], Any, tuple[Robot, ...], int]:
         self.parsed_id, task, config, robots = ids.resolve(env_id, options)
         self.env_id = self.parsed_id.canonical
@@ -49,15 +52,15 @@ class MultiAgentVectorEnv(BatchEnv):
         space = sim.action_space()
         if isinstance(task, DividedTask):
             controls = driven_joints(sim.scene.model)
-            self._controls = [np.array([controls[joint] for joint in own]) for own in task.partition]
-            sizes = [len(own) for own in self._controls]
+            self.control_ids = [np.array([controls[joint] for joint in own]) for own in task.partition]
+            sizes = [len(own) for own in self.control_ids]
             low, high = float(space.low[0]), float(space.high[0])
             actions: list[gymnasium.spaces.Box] = [
                 gymnasium.spaces.Box(low, high, (size,), np.float32) for size in sizes
             ]
         else:
             assert isinstance(task, MultiGoalTask)
-            self._controls = list(task.controls(sim.nact))
+            self.control_ids = list(task.controls(sim.nact))
             actions = [sim.action_space() for _ in range(sim.nagent)]
         self.possible_agents: tuple[str, ...] = ids.names(len(actions))
         """Names of the agents, in the order of every agent axis."""
@@ -137,7 +140,7 @@ class MultiAgentVectorEnv(BatchEnv):
         sim, n = self.sim, self.num_envs
         if not isinstance(actions, Mapping):
             array = np.asarray(actions)
-            sizes = {len(own) for own in self._controls}
+            sizes = {len(own) for own in self.control_ids}
             if len(sizes) > 1:
                 raise ValueError("actions: agents differ in their number of actions; give a dict of arrays by agent")
             if array.shape != (n, self.num_agents, *sizes):
@@ -147,11 +150,11 @@ class MultiAgentVectorEnv(BatchEnv):
             actions = {name: array[:, j] for j, name in enumerate(self.possible_agents)}
         self._check_names(actions)
         given = [np.asarray(actions[name]) for name in self.possible_agents]
-        for name, array, own in zip(self.possible_agents, given, self._controls, strict=True):
+        for name, array, own in zip(self.possible_agents, given, self.control_ids, strict=True):
             if array.shape != (n, len(own)):
                 raise ValueError(f"action of {name} has shape {array.shape}; expected {(n, len(own))}")
         joined = np.empty((n, sim.nagent * sim.nact), np.result_type(*given))
-        for own, array in zip(self._controls, given, strict=True):
+        for own, array in zip(self.control_ids, given, strict=True):
             joined[:, own] = array
         return joined.reshape(n, sim.nagent, sim.nact)
 
