@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 MAX_SIZE = 16384  # pixels; what software OpenGL can hold
 MAX_GEOMS = 10_000  # scene geoms and markers in one picture
 DETAIL = ((96, 14, 7), (320, 20, 12))  # pixels up to which round shapes have so many slices and stacks at most
+PLANE_PATCHES = 8  # of a plane's half side
 
 SHADOW_SIZE = 2048  # pixels of the shadow map
 SUN = (0.36, 0.48, -0.8)  # direction of light from straight above, tilted where shadows are drawn
@@ -253,7 +254,7 @@ class _Painter:
         self._option, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
         self._flags = self.scene.flags.copy()
         gl.make_current()
-        with _replaced(_context_settings(frames)):
+        with _replaced(_context_settings(frames)), _coarse_planes(self.model):
             self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
 
@@ -443,6 +444,24 @@ def _few_threads(backend: str) -> Iterator[None]:
     finally:
         if ours:
             del os.environ["LP_NUM_THREADS"]
+
+
+@contextlib.contextmanager
+def _coarse_planes(model: mujoco.MjModel) -> Iterator[None]:
+    """Let finite planes be drawn with few patches for a while.
+
+    The third size of a plane is the length of its patches, for lights that are near. Of 0.1 m, as in our arena, a floor
+    would cost more than everything on it.
+    """
+    import mujoco
+
+    planes = (model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)) & (model.geom_size[:, :2] > 0).all(axis=1)
+    kept = model.geom_size[planes, 2]
+    model.geom_size[planes, 2] = np.maximum(kept, model.geom_size[planes, :2].max(axis=1) / PLANE_PATCHES)
+    try:
+        yield
+    finally:
+        model.geom_size[planes, 2] = kept
 
 
 @contextlib.contextmanager
