@@ -243,9 +243,9 @@ class Team(Generic[S]):
     def __init__(self, settings: S, problem: TeamProblem, init_seed: int, shuffle_seed: int) -> None:
         self.settings, self.agents = settings, problem.team.agents
         dists = problem.team.dists
-        if settings.share_parameters:
-            self._check_sharing(problem)
         views = Views(problem.obs, settings)
+        if settings.share_parameters:
+            self._check_sharing(views, dists)
         limits = list(problem.cost_limits.values())
         seeds = np.random.SeedSequence([init_seed, shuffle_seed]).generate_state(2 * len(dists) + 1) >> 1
         self.members: list[Algorithm[Any]] = []
@@ -260,16 +260,19 @@ class Team(Generic[S]):
             self.net.normalizers = [self.net.normalizers[0]] * len(dists)
         self.order = torch.Generator().manual_seed(int(seeds[-1]))
 
-    def _check_sharing(self, problem: TeamProblem) -> None:
+    def _check_sharing(self, views: Views, dists: tuple[Distribution, ...]) -> None:
         if self.sequential:
             raise UserError(
                 f"share_parameters: {type(self).__name__} updates one agent after the other, each with a policy of its "
                 "own; MAPPO can share them"
             )
-        sizes = {part.shape for part in problem.obs.parts[:-1]}
-        actions = {(type(dist), dist.nout, dist.nact) for dist in problem.team.dists}
-        if len(sizes) > 1 or len(actions) > 1:
-            raise UserError("share_parameters: the agents have different observations or actions")
+        seen, done = [own.parts[0].size for own in views.own], [dist.nout for dist in dists]
+        if len(set(seen)) > 1 or len(set(done)) > 1:
+            raise UserError(
+                f"share_parameters: policies see {_counted(seen)} numbers and give {_counted(done)} "
+                f"({', '.join(self.agents)}); one policy for all needs equally many (policy_input=state makes what "
+                "they see equal)"
+            )
 
     def learn(
         self,
@@ -349,6 +352,10 @@ class Team(Generic[S]):
         self.order.set_state(state["order"])
         for member, part in zip(self.members, state["members"], strict=False):
             member.load_state_dict({"net": member.net.state_dict(), **part})
+
+
+def _counted(sizes: list[int]) -> str:
+    return ", ".join(map(str, sizes))
 
 
 def _joined(batches: list[Batch]) -> Batch:

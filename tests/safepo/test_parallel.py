@@ -16,21 +16,32 @@ import pytest
 import safepo
 from safepo.errors import UserError
 from safepo.parallel import Group
-from tests.safepo import toy  # noqa: F401  # registers the toys
+from tests.safepo.test_teams import PULL
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {"total_steps": 1200, "steps_per_epoch": 400, "num_envs": 4, "eval_episodes": 0, "passes": 6}
 
 
-def test_two_processes_have_the_curve_of_one(tmp_path: Path) -> None:
-    alone = safepo.train("ppo_lag", env_id="ToySpeedTwo-v0", log_dir=str(tmp_path / "one"), **OPTIONS)
+@pytest.mark.parametrize(
+    ("algorithm", "env_id", "more"),
+    [
+        ("ppo_lag", "tests.safepo.toy:ToySpeedTwo-v0", []),
+        ("mappo", PULL, ["share_parameters"]),
+        ("mappo_lag", PULL, []),
+    ],
+)
+def test_two_processes_have_the_curve_of_one(tmp_path: Path, algorithm: str, env_id: str, more: list[str]) -> None:
+    alone = safepo.train(
+        algorithm, env_id=env_id, log_dir=str(tmp_path / "one"), **OPTIONS, **dict.fromkeys(more, True)
+    )
     flags = [part for name, value in OPTIONS.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags += [f"--{name.replace('_', '-')}" for name in more]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "safepo"]
-    command += ["train", "ppo_lag", "--env-id", "tests.safepo.toy:ToySpeedTwo-v0", "--log-dir", str(tmp_path / "two")]
+    command += ["train", algorithm, "--env-id", env_id, "--log-dir", str(tmp_path / "two")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([*command, *flags], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    (together,) = (tmp_path / "two").glob("*/ppo_lag-*")
+    (together,) = (tmp_path / "two").glob(f"*/{algorithm}-*")
     assert done.stdout.count("100.0 %") == 1  # one process talks
     tables = [list(csv.DictReader((run / "metrics.csv").open())) for run in (alone, together)]
     assert [len(table) for table in tables] == [3, 3]
@@ -38,7 +49,7 @@ def test_two_processes_have_the_curve_of_one(tmp_path: Path) -> None:
         for name in (name for name in one if not name.startswith("time/")):
             a, b = float(one[name]), float(two[name])
             assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, rel=1e-4, abs=1e-5), name
-    obs = np.ones((3, 3))
+    obs = np.ones((3, safepo.load(alone).obs.size))
     np.testing.assert_allclose(safepo.load(together).predict(obs), safepo.load(alone).predict(obs), atol=1e-4)
 
 

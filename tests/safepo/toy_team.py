@@ -75,6 +75,35 @@ class Pull(ParallelEnv):
         self.speed, self.worth, self.t = np.array(state["speed"]), np.array(state["worth"]), state["t"]
 
 
+class Echo(Pull):
+    """Each agent sees a number, -1 or 1, drawn anew at each step, and loses the squared distance of its action to what
+    it saw two steps ago. Without a memory nothing is better than 0, which loses 1 in each but the first two steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._observed = Box(-1, 1, (1,), np.float64)
+        self.said = np.zeros((self.STEPS + 3, 2))
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
+        super().reset(seed, options)
+        self.said[2:] = self.rng.choice([-1.0, 1.0], (self.STEPS + 1, 2))
+        return self._obs(), {name: {} for name in self.agents}
+
+    def _obs(self) -> dict[str, np.ndarray]:
+        return {name: self.said[self.t + 2, i : i + 1] for i, name in enumerate(self.possible_agents)}
+
+    def state(self) -> np.ndarray:
+        return self.said[self.t : self.t + 3].ravel()
+
+    def step(self, actions: dict[str, np.ndarray]) -> tuple[dict, dict, dict, dict, dict]:
+        due = self.said[self.t]
+        earned = {name: -float((actions[name][0] - due[i]) ** 2) for i, name in enumerate(self.possible_agents)}
+        self.t += 1
+        cut = self.t == self.STEPS
+        infos = {name: {"cost": 0.0} for name in earned}
+        return self._obs(), earned, dict.fromkeys(earned, False), dict.fromkeys(earned, cut), infos
+
+
 class Uneven(Pull):
     """Three agents with observations of 1, 2, 3 and actions of 1, 3, 2 numbers; each earns the sum of its action less
     its square, of which agent 2 pays 1 where the sum is positive. Episodes terminate at random."""
