@@ -60,10 +60,6 @@ class EnvId:
         return f"Safety{self.robot}{self.task}{self.level}{self.variant}Gymnasium-v{self.version}"
 
     @property
-    def built(self) -> bool:
-        return self.robot in self._robots and self.task in tasks.TASKS
-
-    @property
     def _robots(self) -> Mapping[str, Robot]:
         return WALKERS if self.task == VELOCITY else robots.ROBOTS
 
@@ -89,9 +85,8 @@ class EnvId:
 
 
 def grammar() -> Iterator[EnvId]:
-    """Yield every id of the single-agent grammar, built or not."""
-    levels: dict[str, tuple[str, ...]] = {n: tuple(t.levels) for n, t in tasks.TASKS.items() if n != VELOCITY}
-    levels.update(tasks.PLANNED)
+    """Yield every id of the single-agent grammar."""
+    levels = {name: tuple(task.levels) for name, task in tasks.TASKS.items() if name != VELOCITY}
     for robot in robots.ROBOTS.values():
         variants = VARIANTS if robot.keys else [v for v in VARIANTS if v != "Debug"]  # Debug is keyboard control
         for task, names in levels.items():
@@ -108,8 +103,8 @@ def ids(pattern: str | None = None) -> list[str]:
 
     `pattern` filters by substring, ignoring case.
     """
-    built = [e.canonical for e in grammar() if e.built] + list(_custom)
-    return [i for i in built if pattern is None or pattern.lower() in i.lower()]
+    known = [e.canonical for e in grammar()] + list(_custom)
+    return [i for i in known if pattern is None or pattern.lower() in i.lower()]
 
 
 def parse(env_id: str) -> EnvId:
@@ -117,14 +112,14 @@ def parse(env_id: str) -> EnvId:
 
     Raises:
         ValueError: unknown id; the message suggests close ones. Or a multi-agent id; the message says what makes it.
-        NotImplementedError: an id of the grammar that is not built yet.
+        NotImplementedError: a variant of a multi-agent id, which is not built yet.
     """
     if not isinstance(env_id, str):
         raise ValueError(f"env_id={env_id!r}: expected a string such as 'SafetyPointGoal1-v0'")
     if multi_agent.is_multi_agent(env_id):
         raise multi_agent.refusal(env_id)
     if _PLANNED.match(env_id.removeprefix("safety_gym:")):
-        raise _not_built_yet(env_id)
+        raise NotImplementedError(f"{env_id!r} is part of the suite's grammar but not built yet; see `safety-gym list`")
     match = _ID.match(env_id)
     if match and env_id.removeprefix("safety_gym:") not in _custom:
         body = match["body"].removesuffix("Gymnasium")
@@ -134,8 +129,6 @@ def parse(env_id: str) -> EnvId:
             if entry is None:
                 known = " and ".join(f"-v{version}" for version in found)
                 raise ValueError(f"unknown version in {env_id!r}; this environment exists as {known}")
-            if not entry.built:
-                raise _not_built_yet(entry.canonical)
             return dataclasses.replace(entry, gymnasium=body != match["body"])
     raise unknown("id", env_id, ids())
 
@@ -199,31 +192,14 @@ def register_task(env_id: str, base: str, max_episode_steps: int | None = None, 
 def register_all() -> None:
     """Register every id and its twin with Gymnasium.
 
-    Ids not built yet and those of multi-agent environments are known, too, and say what they are when made.
+    Those of multi-agent environments are known, too, and say what they are when made.
     """
     for entry in grammar():
         for name in (entry.canonical, entry.twin):
-            if entry.built:
-                _register(name, entry.canonical, entry.max_episode_steps, entry.reward_threshold)
-            else:
-                _register_planned(name)
+            _register(name, entry.canonical, entry.max_episode_steps, entry.reward_threshold)
     for name in multi_agent.multi_agent_ids():
         point = "safety_gym.multi_agent.ids:not_single"
         _write(EnvSpec(name, entry_point=point, vector_entry_point=point, kwargs={"env_id": name}))
-
-
-def _not_built_yet(env_id: str) -> NotImplementedError:
-    return NotImplementedError(f"{env_id!r} is part of the suite's grammar but not built yet; see `safety-gym list`")
-
-
-def not_built(env_id: str, **_: Any) -> None:
-    """Raise NotImplementedError naming the id: the entry point of ids that are only grammar."""
-    parse(env_id)
-
-
-def _register_planned(name: str) -> None:
-    point = "safety_gym.registry:not_built"
-    _write(EnvSpec(name, entry_point=point, vector_entry_point=point, kwargs={"env_id": name}))
 
 
 def _register(name: str, env_id: str, max_episode_steps: int, reward_threshold: float | None = None) -> None:

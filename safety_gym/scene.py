@@ -237,7 +237,8 @@ def _assemble(config: SceneConfig, drawing: bool = False) -> tuple[mujoco.MjSpec
     if config.sleep:
         spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
         spec.option.sleep_tolerance = _SLEEP_TOLERANCE
-    scenery.lay_floor(spec, config.floor_type, folder)
+    if drawing:
+        scenery.lay_floor(spec, config.floor_type, folder)
     prefixes = agent_prefixes(len(config.robots))
     team = itertools.cycle(TEAM_RGB.values())
     for robot, prefix, rgb in zip(config.robots, prefixes, team, strict=False):

@@ -132,7 +132,7 @@ def about(env_id: str, **options: Any) -> Data:
 @cache
 def made() -> tuple[EnvId, ...]:
     """Return the parsed ids that can be made."""
-    return tuple(e for e in registry.grammar() if e.built)
+    return tuple(registry.grammar())
 
 
 def levels(task: str) -> list[str]:
@@ -330,7 +330,7 @@ def ends_list(by_name: Mapping[str, Data]) -> str:
 
 
 def ids_table(entries: Sequence[EnvId]) -> str:
-    """Return ids with their twins, sizes and keyboard ids; the latter only for navigation tasks."""
+    """Return ids with their twins and sizes, those of navigation tasks with their variants."""
     navigation = any(e.task != VELOCITY for e in entries)
     rows = []
     for e in entries:
@@ -338,11 +338,12 @@ def ids_table(entries: Sequence[EnvId]) -> str:
         if e.level != "Base":
             data = about(e.canonical)
             row = (*row[:2], data["observation"]["size"], data["action"]["size"])
-        keys = EnvId(e.robot, e.task, e.level, "Debug")
-        if navigation:
-            row += (codes((keys.canonical, keys.twin)) if keys in made() else "-",)
+        for variant in ("Vision", "Debug") if navigation else ():
+            other = EnvId(e.robot, e.task, e.level, variant)
+            row += (codes((other.canonical, other.twin)) if other in made() else "-",)
         rows.append(row)
-    header = ("id", "Gymnasium twin", "observation", "action", *(("driven by keys",) if navigation else ()))
+    more = ("with camera frames", "driven by keys") if navigation else ()
+    header = ("id", "Gymnasium twin", "observation", "action", *more)
     return table(header, rows, right=(2, 3))
 
 

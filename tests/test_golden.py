@@ -203,7 +203,7 @@ def test_folders_are_searched(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
     (tmp_path / "SafetyNoSuchThing-v0__seed0.npz").write_bytes(b"")
-    (tmp_path / "SafetyPointGoal1Vision-v0__seed0.npz").write_bytes(b"")
+    (tmp_path / "SafetyPointMultiGoal1Vision-v0__seed0.npz").write_bytes(b"")
     assert [path.name for path in find_files(tmp_path)] == names
     with pytest.raises(ValueError, match="no trajectory"):
         find_files(tmp_path / "nothing")

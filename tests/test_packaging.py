@@ -64,6 +64,7 @@ def test_wheel_holds_both_packages_and_the_assets(wheel: Path) -> None:
     assets = ROOT / "envs" / "assets"
     expected = {f"safety_gym/assets/{p.relative_to(assets).as_posix()}" for p in assets.rglob("*") if p.is_file()}
     assert expected
+    assert wheel.stat().st_size < 10e6, "textures and meshes are small"
     assert {n for n in names if n.startswith("safety_gym/assets/")} == expected
     sources = {p.relative_to(ROOT).as_posix() for pkg in ("safety_gym", "safepo") for p in (ROOT / pkg).rglob("*.py")}
     assert sources <= names

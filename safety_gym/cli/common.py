@@ -94,7 +94,7 @@ def find_id(text: str) -> str:
         return spelt[name.lower()]
     if is_multi_agent(name):
         return parse(name).canonical
-    with contextlib.suppress(ValueError):  # families that are planned
+    with contextlib.suppress(ValueError):  # variants of multi-agent ids are refused
         registry.parse(name)
     fitting = [i for i in ids if _short(i) == _short(name)]
     if len(fitting) == 1 and not re.search(r"-v\d+$", name, re.I):

@@ -12,7 +12,8 @@ from safety_gym.cli.common import Command, UserError, count_of, suggest_ids, tab
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", metavar="PATTERN", nargs="?", help="part of the id, or a pattern with * and ?")
-    parser.add_argument("--all", action="store_true", help="also ...Base-v0 (objects are yours) and ...Debug-v0 (keys)")
+    more = "also ...Base-v0 (objects are yours), ...Vision-v0 (camera frames) and ...Debug-v0 (keys)"
+    parser.add_argument("--all", action="store_true", help=more)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -23,25 +24,21 @@ def _run(args: argparse.Namespace) -> int:
     def matches(env_id: str) -> bool:
         return fnmatch.fnmatchcase(env_id.lower(), f"*{(args.pattern or '').lower()}*")
 
-    planned = sum(not e.built and matches(e.canonical) for e in registry.grammar())
-    built = [_row(env_id) for env_id in registry.ids() if matches(env_id)]
-    rows = [row for row in built if args.all or not (row["level"] == "Base" or row["variant"])]
-    hidden = len(built) - len(rows)
+    found = [_row(env_id) for env_id in registry.ids() if matches(env_id)]
+    rows = [row for row in found if args.all or not (row["level"] == "Base" or row["variant"])]
+    hidden = len(found) - len(rows)
     teams = [_team_row(env_id) for env_id in multi_agent_ids() if matches(env_id)]
     if not rows and not teams:
-        raise UserError(_nothing(args.pattern, hidden, planned))
+        raise UserError(_nothing(args.pattern, hidden))
     if args.json:
-        print(to_json({"ids": rows, "multi_agent": teams, "hidden": hidden, "planned": planned}))
+        print(to_json({"ids": rows, "multi_agent": teams, "hidden": hidden}))
         return 0
     if rows:
         _print_groups(rows)
-        more = f" {hidden} more with --all (...Base-v0, ...Debug-v0)." if hidden else ""
+        more = f" {hidden} more with --all (...Base-v0, ...Vision-v0, ...Debug-v0)." if hidden else ""
         print(f"\n{count_of(len(rows), 'id')}; each also exists as ...Gymnasium-vN.{more}")
     if teams:
         _print_teams(teams)
-    if planned:
-        match = " match and" if args.pattern else ""
-        print(f"{planned} further ids of the grammar{match} are planned but not built yet.")
     return 0
 
 
@@ -103,11 +100,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["id"], row["observation"], row["action"], row["max_episode_steps"], costs
 
 
-def _nothing(pattern: str | None, hidden: int, planned: int) -> str:
+def _nothing(pattern: str | None, hidden: int) -> str:
     if hidden:
-        return f"only ...Base-v0 and ...Debug-v0 ids match {pattern!r} ({hidden}); list them with --all"
-    if planned:
-        return f"no id that can be made matches {pattern!r}; {planned} that are planned but not built yet do"
+        return f"only ...Base-v0, ...Vision-v0 and ...Debug-v0 ids match {pattern!r} ({hidden}); list them with --all"
     return f"no id matches {pattern!r}; {suggest_ids(str(pattern))}"
 
 

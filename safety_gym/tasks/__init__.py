@@ -21,8 +21,4 @@ TASKS: dict[str, type[Task]] = {
         VelocityTask,
     )
 }
-_VISION = ("BuildingGoal", "BuildingButton", "BuildingPush", "Race", "FormulaOne", "FadingEasy", "FadingHard")
-PLANNED: dict[str, tuple[str, ...]] = {name: ("0", "1", "2") for name in _VISION if name not in TASKS}
-"""Tasks of the id grammar that are not built yet, with their levels."""
-
-__all__ = ["PLANNED", "TASKS"]
+__all__ = ["TASKS"]

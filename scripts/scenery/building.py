@@ -200,9 +200,9 @@ def block_pile(size: Size) -> Mesh:
 def loose_blocks(size: Size) -> Mesh:
     """Return blocks that lie beside each other."""
     x, y, z = size
-    places = ((-0.27, 0.05, 0.3), (0.06, -0.18, -0.1), (0.3, 0.14, 0.5))
-    block = box((0.2, 0.095, z / 2), BLOCK, scale=0.4)
-    return join(*(moved(block, (0.8 * u * x, 0.9 * v * y, z / 2), ("z", turn)) for u, v, turn in places))
+    places = ((-0.29, 0.0, 1.3), (0.24, -0.266, -0.1), (0.273, 0.24, 0.2))
+    block = box((0.13, 0.095, z / 2), BLOCK, scale=0.4)
+    return join(*(moved(block, (u * x, v * y, z / 2), ("z", turn)) for u, v, turn in places))
 
 
 def tyres(size: Size) -> Mesh:
@@ -228,7 +228,7 @@ def generator(size: Size) -> Mesh:
     x, y, z = size
     case = moved(box((x / 2 - 0.01, y / 2 - 0.01, z / 2 - 0.06), VENTS, fit=True), (0, 0, z / 2))
     edges = [moved(box((x / 2, y / 2, 0.05), WARNING, scale=0.6), (0, 0, h)) for h in (0.05, z - 0.05)]
-    pipe = moved(cylinder(0.035, 0, 0.14, 8, DARK), (0.2 * x, 0.3 * y, z - 0.01))
+    pipe = moved(cylinder(0.05, 0, 0.05, 8, DARK), (0.2 * x, 0.3 * y, z - 0.01))
     panel = moved(box((0.012, 0.14, 0.1), DARK), (-x / 2, 0.2 * y, 0.62 * z))
     return join(case, *edges, pipe, panel)
 
