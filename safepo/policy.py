@@ -121,7 +121,7 @@ class RandomPolicy:
     """Uniform actions in the range that training starts from: the baseline of every report."""
 
     def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
-        self.env, self.view = env, obs_map(env).view
+        self.env, self.view = env, obs_map(env).view if "obs" in env else View()
         self._action = ActionMap.from_dict(env["action"])
         self._rng = np.random.default_rng(seed)
 

@@ -149,10 +149,14 @@ def test_list_json_holds_every_id(run: Run) -> None:
     assert rows["SafetyPointGoalBase-v0"]["observation"] is None
 
 
-@pytest.mark.parametrize("pattern", ["pointgoal", "POINT*goal", "SafetyPointGoal?-v0"])
-def test_list_patterns(run: Run, pattern: str) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "tasks"),
+    [("pointgoal", ["Goal"]), ("POINT*goal", ["Goal", "BuildingGoal"]), ("SafetyPointGoal?-v0", ["Goal"])],
+)
+def test_list_patterns(run: Run, pattern: str, tasks: list[str]) -> None:
     _, out, _ = run("list", pattern, "--json")
-    assert [row["id"] for row in json.loads(out)["ids"]] == [f"SafetyPointGoal{i}-v0" for i in range(3)]
+    expected = [f"SafetyPoint{task}{i}-v0" for task in tasks for i in range(3)]
+    assert sorted(row["id"] for row in json.loads(out)["ids"]) == sorted(expected)
 
 
 def test_list_into_a_closed_pipe() -> None:
@@ -216,7 +220,10 @@ def test_description_agrees_with_the_environment(env_id: str) -> None:
     about = describe(env_id)
     env = SafetyEnv(env_id)
     slices, actuators = about["observation"]["slices"], about["action"]["actuators"]
-    assert about["observation"]["size"] == env.observation_space.shape[0] == slices[-1]["stop"]
+    space = env.observation_space
+    parts = space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else [space]
+    numbers = sum(int(np.prod(part.shape)) for part in parts if part.dtype != np.uint8)  # camera frames stand apart
+    assert about["observation"]["size"] == numbers == slices[-1]["stop"]
     assert [t["start"] for t in slices] == [0] + [t["stop"] for t in slices[:-1]], "slices leave no gaps"
     assert all(t["meaning"] for t in slices)
     assert about["action"]["dtype"] == str(env.action_space.dtype)
