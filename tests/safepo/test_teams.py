@@ -35,7 +35,7 @@ from safepo.teams import TeamEnv, is_team
 from safepo.trainer import Trainer, resume
 from tests.safepo.helpers import make_net
 from tests.safepo.test_train import assert_equal, final_state, partial_run
-from tests.safepo.toy_team import Pull
+from tests.safepo.toy_team import Pull, Uneven
 
 Small = Callable[..., Path]
 
@@ -49,7 +49,7 @@ EACH = pytest.mark.parametrize("name", TEAM_ALGORITHMS)
 
 
 def test_rows_hold_what_agents_see_and_the_state() -> None:
-    env, single = TeamEnv(UNEVEN, 2), [Pull.__subclasses__()[0]() for _ in range(2)]
+    env, single = TeamEnv(UNEVEN, 2), [Uneven() for _ in range(2)]
     rows = env.reset(5)
     expected = []
     for i, one in enumerate(single):
