@@ -7,6 +7,7 @@ TEST_JOBS ?= 2
 SYSTEM_PACKAGES ?= 1
 REFERENCE_PYTHON ?=
 BENCH_FLAGS ?=
+VISION_BENCH_FLAGS ?=
 TRAINING_BENCH_FLAGS ?=
 REGRESSION_FLAGS ?=
 PICTURES ?=
@@ -25,7 +26,7 @@ help:  ## List the targets
 	@echo "make benchmark   install, run the sweep \`quick\` (some minutes), write its report, open it in a desktop's browser"
 	@echo "make test        install, lint, check types, run the tests"
 	@echo "make lint        ruff and mypy alone"
-	@echo "make bench       measure environments, then training (REFERENCE_PYTHON=... compares with safety-gymnasium)"
+	@echo "make bench       measure environments, cameras, training (REFERENCE_PYTHON=... compares with safety-gymnasium)"
 	@echo "make regression  train every algorithm briefly, compare with stored curves; then the slow tests (about 25 minutes)"
 	@echo "make docs        write docs/environments and docs/algorithms (PICTURES=1: draw docs/images as well)"
 	@echo "make clean       remove $(VENV), caches and build products; runs/ stays"
@@ -62,8 +63,9 @@ lint: $(VENV)/.stamp-dev  ## ruff and mypy
 
 BENCH_REFERENCE = $(if $(REFERENCE_PYTHON),--reference-python "$(REFERENCE_PYTHON)")
 
-bench: $(VENV)/.stamp-bench,train  ## Measure the speed of the environments, then of training
+bench: $(VENV)/.stamp-bench,train $(VENV)/.gl-pictures  ## Measure the speed of environments, cameras and training
 	$(BIN)/python benchmarks/speed.py $(BENCH_REFERENCE) $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.vision_speed $(BENCH_REFERENCE) $(VISION_BENCH_FLAGS)
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training $(BENCH_REFERENCE) $(TRAINING_BENCH_FLAGS)
 
 regression: $(VENV)/.stamp-dev  ## Curves of every algorithm against stored ones, then the learning tests that take minutes

@@ -13,11 +13,13 @@ Run alone it measures the ids on its command line and prints a JSON line for eac
 `--serve` reads one id per line from stdin and answers with one JSON line, so that speed.py can alternate both suites.
 A measured episode is one reset plus random actions until the episode ends; the first reset of an id is not measured
 (it reads meshes and textures from a cold disk cache). A line `ID N LENGTH` times LENGTH steps of N environments in a
-process each, which is how training on the reference suite steps them; training.py asks that.
+process each, which is how training on the reference suite steps them; training.py asks that. A line
+`ID N LENGTH SIZE` does so with camera frames of SIZE x SIZE pixels (N = 1: in this process); vision_speed.py asks that.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -80,6 +82,28 @@ def rescaled(env_id: str) -> SafeRescaleAction:
     return SafeRescaleAction(safety_gymnasium.make(env_id), -1.0, 1.0)
 
 
+def measure_vision(env_id: str, num_envs: int, length: int, size: int, seed: int) -> dict:
+    """Time `length` steps of `num_envs` environments that observe frames; no reset falls into them."""
+    key = (env_id, num_envs, size)
+    if key not in _envs:
+        _envs.clear()
+        robot = next(name for name in ("Point", "Car", "Doggo", "Racecar", "Ant") if name in env_id)
+        config = {"agent_name": robot, "observe_vision": True, "observation_flatten": False}
+        config["vision_env_conf.vision_size"] = (size, size)
+        make = functools.partial(safety_gymnasium.make, env_id, config=config)
+        _envs[key] = make() if num_envs == 1 else SafetyAsyncVectorEnv([make] * num_envs)
+    env = _envs[key]
+    obs, _ = env.reset(seed=seed)
+    assert obs["vision"].shape[-3:] == (size, size, 3)
+    env.action_space.seed(seed)
+    actions = [env.action_space.sample() for _ in range(length)]
+    env.step(actions[0])  # OpenGL starts
+    start = time.perf_counter()
+    for action in actions:
+        env.step(action)
+    return {"env_id": env_id, "num_envs": num_envs, "steps": length * num_envs, "wall_s": time.perf_counter() - start}
+
+
 def answer(result: dict) -> None:
     _answers.write(json.dumps(result) + "\n")
     _answers.flush()
@@ -94,7 +118,10 @@ def main() -> None:
     if args.serve:
         for count, line in enumerate(sys.stdin):
             env_id, *sizes = line.split()
-            if sizes:
+            if len(sizes) == 3:
+                num_envs, length, size = map(int, sizes)
+                answer(measure_vision(env_id, num_envs, length, size, seed=count))
+            elif sizes:
                 num_envs, length = map(int, sizes)
                 answer(measure_async(env_id, num_envs, length, seed=count))
             else:

@@ -24,6 +24,7 @@ import contextlib
 import ctypes
 import difflib
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 16384  # pixels; what software OpenGL can hold
 MAX_GEOMS = 10_000  # scene geoms and markers in one picture
-DETAIL = ((96, 14, 7), (320, 20, 12))  # pixels up to which round shapes have so many slices and stacks at most
+DETAIL = ((96, 14, 7), (320, 16, 8))  # pixels up to which round shapes have so many slices and stacks at most
 PLANE_PATCHES = 8  # of a plane's half side
 
 SHADOW_SIZE = 2048  # pixels of the shadow map
@@ -731,12 +732,13 @@ def _in_view(camera: Any, aspect: float, pos: NDArray[np.float64], radius: NDArr
     half_x = half_y * aspect
     if camera.frustum_width:
         half_x = (camera.frustum_width + abs(camera.frustum_center)) / near
-    forward, up = np.array(camera.forward, np.float64), np.array(camera.up, np.float64)
-    axes = np.stack([np.cross(forward, up), up, forward], axis=1)
-    x, y, z = ((pos - np.array(camera.pos, np.float64)) @ axes).T
+    fx, fy, fz = forward = camera.forward.tolist()
+    ux, uy, uz = up = camera.up.tolist()
+    right = (fy * uz - fz * uy, fz * ux - fx * uz, fx * uy - fy * ux)
+    x, y, z = np.array((right, up, forward)) @ (pos - camera.pos).T
     radius = radius + 0.1  # the two eyes of the scene stand a few centimetres apart
-    outside_x = np.abs(x) - half_x * z > radius * np.hypot(1.0, half_x)
-    outside_y = np.abs(y) - half_y * z > radius * np.hypot(1.0, half_y)
+    outside_x = np.abs(x) - half_x * z > radius * math.hypot(1.0, half_x)
+    outside_y = np.abs(y) - half_y * z > radius * math.hypot(1.0, half_y)
     return ~(outside_x | outside_y | (z < -radius))
 
 

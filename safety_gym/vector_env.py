@@ -109,7 +109,7 @@ class BatchEnv:
         self._over = np.zeros(self.num_envs, bool)
         self._started = False
         self._seed_given: list[int | None] = [None] * self.num_envs
-        self._eyes = None if self.sim.config.vision is None else self._make_eyes(self.sim.config.vision)
+        self.eyes: Eyes | None = None if self.sim.config.vision is None else self._make_eyes(self.sim.config.vision)
         self._make_spaces()
 
     # --- what the forms differ in -------------------------------------------------------------------------------------
@@ -256,8 +256,8 @@ class BatchEnv:
 
     def _look(self, keep: NDArray[np.bool_] | None = None) -> None:
         """Draw what cameras observe; frames of rows in `keep` stay as they were."""
-        if self._eyes is not None:
-            self._eyes.look(np.arange(self.num_envs) if keep is None else np.flatnonzero(~keep))
+        if self.eyes is not None:
+            self.eyes.look(np.arange(self.num_envs) if keep is None else np.flatnonzero(~keep))
 
     def render(self) -> tuple[Any, ...] | None:
         """Return one frame per simulation."""
@@ -278,8 +278,8 @@ class BatchEnv:
         """Release the renderers."""
         if self._camera is not None:
             self._camera.close()
-        if self._eyes is not None:
-            self._eyes.close()
+        if self.eyes is not None:
+            self.eyes.close()
 
     # --- copies -------------------------------------------------------------------------------------------------------
 
@@ -369,9 +369,9 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
 
     def _make_spaces(self) -> None:
         self.single_observation_space = self.sim.observer.space()
-        if self._eyes is not None:
+        if self.eyes is not None:
             plain: Any = self.single_observation_space
-            self.single_observation_space = gymnasium.spaces.Dict([*plain.items(), *self._eyes.spaces().items()])
+            self.single_observation_space = gymnasium.spaces.Dict([*plain.items(), *self.eyes.spaces().items()])
         self.single_action_space = self.sim.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -405,7 +405,7 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
     @property
     def segmentation_labels(self) -> tuple[str, ...]:
         """What the numbers of a `<camera>_segmentation` observation mean; empty without cameras."""
-        return () if self._eyes is None else self._eyes.labels
+        return () if self.eyes is None else self.eyes.labels
 
     def _observed(self, obs: Array) -> Any:
         return self._split(obs[:, 0].copy(), slice(None))
@@ -413,9 +413,9 @@ class SafetyVectorEnv(BatchEnv, VectorEnv[Any, Any, Any]):
     def _split(self, obs: Array, rows: slice | int) -> Any:
         """Return flat observations of simulations `rows` as users see them, camera frames included."""
         parts = self.sim.observer.split(obs)
-        if self._eyes is None:
+        if self.eyes is None:
             return parts
-        return parts | {key: frames[rows].copy() for key, frames in self._eyes.frames.items()}
+        return parts | {key: frames[rows].copy() for key, frames in self.eyes.frames.items()}
 
     def _shown(self, values: NDArray[Any]) -> NDArray[Any]:
         return values[:, 0]

@@ -78,6 +78,16 @@ class SafetyEnv(gymnasium.Env[Any, Any]):
         return self.vec.scene
 
     @property
+    def eyes(self) -> Any:
+        """The cameras that are observed, `safety_gym.eyes.Eyes`; None without `vision`."""
+        return self.vec.eyes
+
+    @property
+    def segmentation_labels(self) -> tuple[str, ...]:
+        """What the numbers of a `<camera>_segmentation` observation mean; empty without cameras."""
+        return self.vec.segmentation_labels
+
+    @property
     def layout(self) -> dict[str, Any]:
         """Where everything is, in the form `reset(options={"layout": ...})` takes."""
         return self.vec.sim.layout(0)

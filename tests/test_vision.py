@@ -20,6 +20,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import FrameStackObservation
 
 import safety_gym
+from benchmarks import vision_speed
 from safety_gym import rendering
 from safety_gym.rendering import FrameRenderer, GLUnavailable
 from safety_gym.vision import Vision
@@ -228,7 +229,7 @@ class TestFrames:
         layout = {"agent": (0, 0, 0), "goal": (0, 1.5), "vases": [(1.0, 0.0, 0.0)]}
         layout["hazards"] = [(-1.5, y) for y in np.linspace(-1.5, 1.5, 8)]
         obs, _ = env.reset(seed=0, options={"layout": layout})
-        labels = env.unwrapped.vec.segmentation_labels
+        labels = env.unwrapped.segmentation_labels
         assert labels == ("nothing", "floor", "robot", "goal", "hazards", "vases", "scenery")
         seen = {labels[k] for k in np.unique(obs["vision_segmentation"])}
         assert {"nothing", "floor", "robot", "vases"} <= seen and "hazards" not in seen
@@ -243,7 +244,7 @@ class TestFrames:
         vision = Vision(32, 32, cameras=("vision", "vision_back"), segmentation=True)
         for robot, ahead in (("Point", (1.0, 0.0)), ("Car", (0.0, -1.0)), ("Racecar", (1.0, 0.0))):
             env = gymnasium.make(f"Safety{robot}Goal0-v0", vision=vision)
-            label = env.unwrapped.vec.segmentation_labels.index("goal")
+            label = env.unwrapped.segmentation_labels.index("goal")
             for sign, camera in ((1, "vision"), (-1, "vision_back")):
                 goal = (sign * ahead[0], sign * ahead[1])
                 obs, _ = env.reset(seed=0, options={"layout": {"agent": (0, 0, 0), "goal": goal}})
@@ -255,7 +256,7 @@ class TestFrames:
         env = gymnasium.make(f"Safety{robot}Goal1-v0", vision=Vision(64, 64, segmentation=True))
         obs, _ = env.reset(seed=0)
         vec = env.unwrapped.vec
-        model, data = vec.scene.drawing, vec._eyes._camera.pose(0)
+        model, data = vec.scene.drawing, vec.eyes._camera.pose(0)
         decoration = (model.geom_contype | model.geom_conaffinity == 0) & (model.geom_group == 1)
         assert decoration.sum() > 5
         camera = model.camera("agent/vision").id
@@ -263,7 +264,7 @@ class TestFrames:
             shown = renderer.geoms(data, camera)[0]
             bare = renderer.geoms(data, camera, hidden=decoration)[0]
         assert not np.isin(bare, np.flatnonzero(decoration)).any()
-        labels = vec._eyes._label[bare]
+        labels = vec.eyes._label[bare]
         np.testing.assert_array_equal(labels, obs["vision_segmentation"][..., 0])
         if robot != "Racecar":  # whose decoration lies below
             assert np.isin(shown, np.flatnonzero(decoration)).any()
@@ -276,7 +277,7 @@ class TestFrames:
         env.unwrapped.place("agent", vec.layout[0]["hazards"][0])
         obs, *_, info = env.step(np.zeros(2))
         assert info["cost"] == 1.0
-        data, rings = vec._eyes._camera.pose(0), vec.frame(0, "track")
+        data, rings = vec.eyes._camera.pose(0), vec.frame(0, "track")
         with FrameRenderer(vec.scene.drawing, 64, 64, offsamples=0, reflections=False, sky=False) as renderer:
             bare = renderer.render(data, "agent/track")
         np.testing.assert_array_equal(obs["track"], bare)
@@ -287,7 +288,7 @@ class TestFrames:
     def test_what_lies_outside_is_left_out_and_changes_nothing(self, env_id: str) -> None:
         envs = gymnasium.make_vec(env_id, num_envs=4, vision=Vision(64, 48))
         envs.reset(seed=0)
-        camera, model = envs.unwrapped._eyes._camera, envs.unwrapped.scene.drawing
+        camera, model = envs.unwrapped.eyes._camera, envs.unwrapped.scene.drawing
         options: dict[str, Any] = {"offsamples": 0, "reflections": False}
         with (
             FrameRenderer(model, 64, 48, **options) as full,
@@ -417,6 +418,41 @@ def _resident_kib() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gl
+@pytest.mark.usefixtures("opengl")
+def test_the_speed_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "speed.json"
+    command = [
+        "vision_speed",
+        "SafetyPointGoal1Vision-v0",
+        "--sizes",
+        "16",
+        "--num-envs",
+        "1",
+        "2",
+        "--steps",
+        "4",
+        "--repeats",
+        "1",
+        "--json",
+    ]
+    monkeypatch.setattr(sys, "argv", [*command, str(out)])
+    vision_speed.main()
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["size"], row["n"]) for row in rows] == [(16, 1), (16, 2)]
+    for row in rows:
+        assert 0 < row["drawing_ms"] < row["ms"] == pytest.approx(1e3 / row["rate"])
+    assert "frames/s" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["vision_speed", "SafetyPointGoal1-v0"])
+    with pytest.raises(SystemExit):
+        vision_speed.main()
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 PICTURED = (
@@ -432,7 +468,7 @@ def statistics(env_id: str) -> dict[str, list[Any]]:
     """Return what a picture is like: means of colours in 4 x 4 blocks, of depth, shares of the labels."""
     env = gymnasium.make(env_id, vision=Vision(64, 64, depth=True, segmentation=True), disable_env_checker=True)
     obs, _ = env.reset(seed=1)
-    nlabel = len(env.unwrapped.vec.segmentation_labels)
+    nlabel = len(env.unwrapped.segmentation_labels)
     env.close()
     blocks = obs["vision"].reshape(4, 16, 4, 16, 3).mean(axis=(1, 3))
     near = np.minimum(obs["vision_depth"], 5.0).reshape(4, 16, 4, 16).mean(axis=(1, 3))
