@@ -220,8 +220,6 @@ def rock(rings: Rings, seed: int, columns: int, rows: int, depth: float) -> Mesh
     """Return a boulder that fills a hull but for dents of up to `depth` m; what lies flat is mossy."""
     heights = np.array(sorted(rings))
     top = heights[-1]
-    levels = np.concatenate((np.linspace(-0.03, 0.97 * top, rows), np.full(5, top)))
-    inward = np.concatenate((np.ones(rows), (0.8, 0.6, 0.4, 0.2, 0.0)))
     base = np.asarray(rings[heights[np.argmin(np.abs(heights - 0.1))]])
     center = base.mean(axis=0)
     closed = np.vstack((base, base[:1]))
@@ -234,6 +232,12 @@ def rock(rings: Rings, seed: int, columns: int, rows: int, depth: float) -> Mesh
     centers = np.array([np.mean(np.asarray(rings[z]), axis=0) for z in heights])
     around = [np.asarray(rings[z]) - c for z, c in zip(heights, centers, strict=True)]
     hull = np.array([[_reach(ring, a) for a in angle] for ring in around])
+    # Rows at equal distances along the slope, then the flat top.
+    fine = np.linspace(-0.03, 0.97 * top, 200)
+    step = np.hypot(np.diff(fine), np.diff(np.interp(fine, heights, hull.mean(axis=1))))
+    slope = np.concatenate(([0], np.cumsum(step)))
+    levels = np.concatenate((np.interp(np.linspace(0, slope[-1], rows), slope, fine), np.full(5, top)))
+    inward = np.concatenate((np.ones(rows), (0.8, 0.6, 0.4, 0.2, 0.0)))
     middle = np.stack([np.interp(levels, heights, centers[:, i]) for i in (0, 1)], axis=1)[:, None]
     radius = np.stack([np.interp(levels, heights, hull[:, i]) for i in range(columns + 1)], axis=1)
     dents = _bumps(seed, angle, where, levels)
@@ -241,7 +245,7 @@ def rock(rings: Rings, seed: int, columns: int, rows: int, depth: float) -> Mesh
     dents = dents * np.sqrt(inward)[:, None]
     r = np.maximum(radius * inward[:, None] - depth * dents, 0)
     grid[..., :2] = middle + r[..., None] * np.stack((np.cos(angle), np.sin(angle)), axis=1)
-    grid[..., 2] = levels[:, None] - 0.7 * depth * dents * (levels[:, None] > 0.5 * top)
+    grid[..., 2] = levels[:, None] - 0.3 * depth * dents * (levels[:, None] > 0.5 * top)
     grid[-1] = grid[-1].mean(axis=0)
     return _faceted(grid, where)
 
@@ -390,7 +394,7 @@ def write(folder: Path) -> None:
     tx.write(village_floor(), folder / "village.png", 64)
     file.mesh("fence", fence())
     file.mesh("cliff", rock(HULLS["cliff"], 31, 56, 7, 0.1))
-    file.mesh("mountain", rock(HULLS["mountain"], 32, 52, 11, 0.36))
+    file.mesh("mountain", rock(HULLS["mountain"], 32, 52, 11, 0.28))
     file.mesh("stone1", rock(HULLS["stone1"], 33, 18, 5, 0.03))
     file.mesh("stone2", rock(HULLS["stone2"], 34, 16, 6, 0.03))
     file.mesh("door", door())
