@@ -21,6 +21,7 @@ import gymnasium
 import mujoco
 
 from safety_gym import multi_agent, registry
+from safety_gym.eyes import Eyes
 from safety_gym.multi_agent.vector import MultiAgentVectorEnv
 from safety_gym.objects import FIELD_HELP, ObjectSpec
 from safety_gym.robots import Robot
@@ -32,6 +33,7 @@ from safety_gym.tasks.multi_goal import MULTI_GOAL_OPTION_HELP
 from safety_gym.tasks.multi_velocity import DIVIDED_OPTION_HELP
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.vector_env import SafetyVectorEnv
+from safety_gym.vision import Vision
 from safety_gym.walkers import Walker
 
 HELP: Mapping[str, str] = {
@@ -69,6 +71,7 @@ def describe(env_id: str, options: Mapping[str, Any] | None = None) -> dict[str,
             "flatten": sim.config.observation_flatten,
             "dtype": "float64",
             "slices": [_pick(t, "key", "start", "stop", "shape", "low", "high", "meaning") for t in sim.observer.terms],
+            "frames": _frames(vec.eyes),
         },
         "action": _action(sim, robot) | ({"keys": {}} if team else {}),
         "reward": _reward(sim),
@@ -85,6 +88,15 @@ def describe(env_id: str, options: Mapping[str, Any] | None = None) -> dict[str,
 
 def _pick(record: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
+
+
+def _frames(eyes: Eyes | None) -> list[dict[str, Any]]:
+    """Return key, shape, type and range of camera frames."""
+    spaces = {} if eyes is None else eyes.spaces()
+    return [
+        {"key": key, "shape": s.shape, "dtype": str(s.dtype), "low": float(s.low.min()), "high": float(s.high.max())}
+        for key, s in spaces.items()
+    ]
 
 
 def _agents(vec: MultiAgentVectorEnv) -> list[dict[str, Any]]:
@@ -276,8 +288,9 @@ def _options(config: Any, default: Any) -> list[dict[str, Any]]:
     def add(prefix: str, record: Any, base: Any, known: bool, meanings: Mapping[str, str], skip: Sequence[str]) -> None:
         for field in dataclasses.fields(record):
             if field.name not in skip:
-                name, value = prefix + field.name, getattr(record, field.name)
-                row = {"name": name, "value": value, "default": getattr(base, field.name, None), "has_default": known}
+                name = prefix + field.name
+                value, usual = (_fields(getattr(holder, field.name, None)) for holder in (record, base))
+                row = {"name": name, "value": value, "default": usual, "has_default": known}
                 rows.append(row | {"meaning": meanings[field.name], "alias": aliases.get(name)})
 
     base = default or config
@@ -289,6 +302,11 @@ def _options(config: Any, default: Any) -> list[dict[str, Any]]:
         for spec in config.objects:
             add(f"{spec.kind}.", spec, before.get(spec.kind), spec.kind in before, FIELD_HELP, ())
     return rows
+
+
+def _fields(value: Any) -> Any:
+    """Return the fields of a `Vision` by name, anything else as it is."""
+    return dataclasses.asdict(value) if isinstance(value, Vision) else value
 
 
 def _make_arguments() -> dict[str, Any]:

@@ -38,6 +38,9 @@ def _sections(about: Data) -> Iterator[list[str]]:
     ]
     head = f"Observation: {obs['size']} numbers, {form}, {obs['dtype']}"
     yield [head, *table(rows, ("slice", "key", "shape", "range", "unit, frame, meaning"))]
+    if obs["frames"]:
+        frames = [(f["key"], f["shape"], f["dtype"], bounds_words(f["low"], f["high"])) for f in obs["frames"]]
+        yield ["Camera frames behind them, row 0 is the top", *table(frames, ("key", "shape", "type", "range"))]
     actuators = [
         (i, a["name"], bounds_words(a["low"], a["high"]), a["meaning"]) for i, a in enumerate(action["actuators"])
     ]
