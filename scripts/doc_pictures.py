@@ -1,4 +1,4 @@
-"""Draw the pictures of the documentation: every robot and walker, every task, and the picture that explains the lidar.
+"""Draw the pictures of the documentation: every robot and walker, every task, teams, and what explains the lidar.
 
     python scripts/doc_pictures.py              # all of them
     python scripts/doc_pictures.py ant lidar    # those whose name contains a word
@@ -20,6 +20,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from safety_gym import make_vec
 from safety_gym.camera import SceneCamera
 from safety_gym.rendering import FrameRenderer, grid
 from safety_gym.robots import ROBOTS
@@ -127,8 +128,11 @@ def robot(name: str) -> Picture:
 
 def walker(name: str) -> Picture:
     """Draw a walker in a pose of its gait on the ground of its own model."""
+    return _pose(SafetyVectorEnv(f"Safety{name}Velocity-v1").sim, name)
+
+
+def _pose(sim: Any, name: str) -> Picture:
     portrait = WALKER_PORTRAITS[name]
-    sim = SafetyVectorEnv(f"Safety{name}Velocity-v1").sim
     sim.seed([0], [0])
     sim.reset(np.arange(1))
     world, model = sim.world, sim.scene.model
@@ -269,6 +273,26 @@ def _face(sim: Any, target: Sequence[float]) -> None:
     sim.move("agent", (x, y, yaw), np.arange(1))
 
 
+TEAMS = ("SafetyPointMultiGoal0-v0", "SafetyCarMultiGoal1-v0", "SafetyAntMultiGoal2-v0")
+DIVIDED = {"2x4Ant": "Ant", "2x3HalfCheetah": "HalfCheetah", "9x8Humanoid": "Humanoid"}
+"""Divided walkers that are shown, and the portraits whose poses they take."""
+
+
+def multi_agent() -> Picture:
+    """Draw robots that share an arena, and below walkers with the parts of each agent in its colour."""
+    frames = []
+    for env_id in TEAMS:
+        vec = make_vec(env_id, num_envs=1)
+        vec.reset(seed=3)
+        view = View((0, -0.1, 0), 2.4 + 2.2 * vec.sim.task.config.extents[3], -90, 52)
+        frames.append(_draw(vec.sim, view, (400, 340), markers=True, shadows=False))
+    ids = [f"Safety{name}Velocity-v0" for name in DIVIDED]
+    for env_id, name in zip(ids, DIVIDED.values(), strict=True):
+        picture = _pose(make_vec(env_id, num_envs=1).sim, name)
+        frames.append(picture[10:-10, 40:-40])  # as large as the others
+    return grid(frames, len(TEAMS), [*TEAMS, *ids])
+
+
 def velocity() -> Picture:
     """Draw a walker below and above its speed limit: the ball over it is green, then red."""
     vec = SafetyVectorEnv("SafetyHalfCheetahVelocity-v1")
@@ -377,6 +401,7 @@ def pictures() -> dict[str, Callable[[], Picture]]:
     for name in VISION_VIEWS.keys() & TASKS.keys():
         found[f"task_{name.lower()}.jpg"] = partial(vision_task, name)
     found["task_velocity.jpg"] = velocity
+    found["multi_agent.jpg"] = multi_agent
     found["lidar.png"] = lidar
     return found
 
