@@ -298,12 +298,22 @@ class ObsMap:
 
 
 def _chosen(env_id: str, patterns: tuple[str, ...], keys: list[str]) -> list[str]:
-    """The keys that fit a pattern, in their own order."""
+    """The keys that fit a pattern and none of those that begin with `!`, in their own order."""
+    entries = f"has the entries {', '.join(keys)}" if keys != [""] else "is a single array"
+    where = f"the observation of {env_id} {entries}"
     for pattern in patterns:
-        if not fnmatch.filter(keys, pattern):
-            entries = f"has the entries {', '.join(keys)}" if keys != [""] else "is a single array"
-            raise UserError(f"observe: {pattern!r} fits nothing; the observation of {env_id} {entries}")
-    return [key for key in keys if any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)]
+        if not fnmatch.filter(keys, pattern.removeprefix("!")):
+            raise UserError(f"observe: {pattern!r} fits nothing; {where}")
+    without = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    wanted = [pattern for pattern in patterns if not pattern.startswith("!")] or list(View.keys)
+    chosen = [key for key in keys if _fits(key, wanted) and not _fits(key, without)]
+    if not chosen:
+        raise UserError(f"observe: {','.join(patterns)!r} leaves nothing; {where}")
+    return chosen
+
+
+def _fits(key: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
 class History:

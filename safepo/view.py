@@ -14,7 +14,7 @@ class View:
     frames: int = 1
     """Past observations in each row, the current one included"""
     keys: tuple[str, ...] = ("*",)
-    """Entries of a Dict; names or shell patterns"""
+    """Entries of a Dict: names or shell patterns; those after a `!` are left out"""
     image_size: int = 0
     """Side in pixels of the camera images that are asked for; 0: the environment's own"""
 
@@ -24,7 +24,8 @@ class ViewSettings:
     """What of an environment's observations the networks see."""
 
     observe: str = ",".join(View.keys)
-    """Entries of a Dict observation that the networks see: names or shell patterns, such as vision,*meter,gyro."""
+    """Entries of a Dict observation that the networks see: names or shell patterns, such as vision,*meter,gyro; with !
+    those that they do not see, such as !*_lidar for all but the lidars."""
     image_size: int = View.image_size
     """Side in pixels of the camera images of safety_gym's environments; 0: the environment's own."""
 

@@ -158,6 +158,12 @@ def test_a_view_selects_entries() -> None:
     assert ObsMap.of("Eye-v0", space, obs.view) == obs
     given = {"eye": np.zeros((2, 8, 12, 3), np.uint8), "goal_lidar": np.ones((2, 4)), "gyro": np.full((2, 3), 0.5)}
     np.testing.assert_array_equal(obs.vectors(obs.flatten(given)), np.full((2, 3), 0.5))
+    for keys in (("!*_lidar",), ("gy*", "!*_lidar", "eye"), ("*", "!goal*")):
+        assert ObsMap.of("Eye-v0", space, View(keys=keys)) == obs
+    with pytest.raises(UserError, match="'!lidar' fits nothing"):
+        ObsMap.of("Eye-v0", space, View(keys=("!lidar",)))
+    with pytest.raises(UserError, match=r"'eye,!e\*' leaves nothing; .*Eye-v0 has the entries"):
+        ObsMap.of("Eye-v0", space, View(keys=("eye", "!e*")))
     with pytest.raises(UserError, match=r"'lidar' fits nothing; .*Eye-v0 has the entries eye, goal_lidar, gyro"):
         ObsMap.of("Eye-v0", space, View(keys=("eye", "lidar")))
     with pytest.raises(UserError, match="observation of Arm-v0 is a single array"):
