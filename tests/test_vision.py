@@ -461,6 +461,9 @@ PICTURED = (
     "SafetyDoggoPush1-v0",
     "SafetyRacecarCircle1-v0",
     "SafetyAntRun0-v0",
+    "SafetyCarRace1-v0",
+    "SafetyPointFormulaOne1-v0",
+    "SafetyRacecarBuildingPush2-v0",
 )
 
 
