@@ -556,7 +556,8 @@ def test_action_wrappers() -> None:
     )
 
 
-def test_record_video(tmp_path: Path) -> None:
+@pytest.mark.parametrize("env_id", ["SafetyPointGoal1-v0", "SafetyPointGoal1Vision-v0"])
+def test_record_video(env_id: str, tmp_path: Path) -> None:
     pytest.importorskip("moviepy", reason="RecordVideo needs moviepy")
     from safety_gym.rendering import GLUnavailable, select_backend
 
@@ -564,7 +565,7 @@ def test_record_video(tmp_path: Path) -> None:
         select_backend()
     except GLUnavailable as error:
         pytest.skip(f"no OpenGL backend: {error}")
-    env = gymnasium.make("SafetyPointGoal1-v0", render_mode="rgb_array", width=64, height=64, max_episode_steps=4)
+    env = gymnasium.make(env_id, render_mode="rgb_array", width=64, height=64, max_episode_steps=4)
     env = gymnasium.wrappers.RecordVideo(env, str(tmp_path), episode_trigger=lambda k: k == 0, disable_logger=True)
     env.reset(seed=0)
     for _ in range(4):
