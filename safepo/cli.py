@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.add_argument("--seed", type=_integer, default=0, help="seed of the episode (default 0)")
     video.add_argument("--steps", type=_integer, default=None, help="show at most so many steps (default: all)")
-    video.add_argument("--camera", default="fixedfar", help="camera of safety_gym scenes (default fixedfar)")
+    video.add_argument("--camera", help="camera of safety_gym scenes (default fixedfar, of walkers track)")
     video.add_argument("--size", type=_integer, default=400, help="pixels of a picture's side (default 400)")
     video.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mean")
     video.add_argument(
@@ -225,10 +225,18 @@ def _integer(text: str) -> int:
     return int(_whole(text))
 
 
+def _act_on_one_thread() -> None:
+    """Policies are small: more threads only wait for each other, for minutes where other programs run."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _eval(options: argparse.Namespace) -> int:
     from safepo.evaluation import evaluate_random, evaluate_run
     from safepo.policy import load
 
+    _act_on_one_thread()
     if options.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}")
     for target in options.target:
@@ -279,6 +287,7 @@ def _plot(options: argparse.Namespace) -> int:
 def _video(options: argparse.Namespace) -> int:
     from safepo.video import record
 
+    _act_on_one_thread()
     path = record(
         options.target, options.output, options.seed, not options.stochastic, options.camera, options.size,
         options.steps, options.states,

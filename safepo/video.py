@@ -31,10 +31,12 @@ from safepo.policy import actor_from_state, obs_map
 from safepo.rollout import CostSignals
 from safepo.teams import STATE
 from safety_gym.multi_agent import is_multi_agent
+from safety_gym.registry import VELOCITY
 
 SIZE = 400
 """Pixels of a picture's side."""
-CAMERA = "fixedfar"
+CAMERA, WALKER_CAMERA = "fixedfar", "track"
+"""Cameras that show the most of a scene; those of walkers have the second alone."""
 
 Target = str | Path
 
@@ -73,7 +75,7 @@ def record(
     output: Target | None = None,
     seed: int = 0,
     deterministic: bool = True,
-    camera: str = CAMERA,
+    camera: str | None = None,
     size: int = SIZE,
     steps: int | None = None,
     states: Target | None = None,
@@ -81,8 +83,9 @@ def record(
     """Write one episode of each run as mp4; returns the path.
 
     A run is a run directory, a checkpoint, or a file of states. `output` is by default `video.mp4` in the run's
-    directory, or `comparison.mp4` here for several. `camera` and `size` are for safety_gym's environments; at most
-    `steps` steps are shown. With `states` the first run's states are written there, too.
+    directory, or `comparison.mp4` here for several. `camera` (by default fixedfar, of walkers track) and `size` are for
+    safety_gym's environments; at most `steps` steps are shown. With `states` the first run's states are written there,
+    too.
 
     Raises:
         UserError: a run cannot be read, an environment cannot be drawn, or the video cannot be written.
@@ -120,7 +123,9 @@ def record(
 # --- episodes ---------------------------------------------------------------------------------------------------------
 
 
-def _perform(state: dict[str, Any], seed: int, deterministic: bool, camera: str, size: int, with_states: bool) -> Show:
+def _perform(
+    state: dict[str, Any], seed: int, deterministic: bool, camera: str | None, size: int, with_states: bool
+) -> Show:
     """An episode of the policy in a checkpoint."""
     config, actor = config_from_dict(state["config"]), actor_from_state(state)
     title = f"{algorithm_info(config.algorithm).title} seed {config.run.seed}"
@@ -181,7 +186,7 @@ def _state(env: Any) -> Any:
     return base.get_state() if hasattr(base, "get_state") else None
 
 
-def _replay(saved: dict[str, Any], camera: str, size: int) -> Show:
+def _replay(saved: dict[str, Any], camera: str | None, size: int) -> Show:
     """The episode in a file of states, drawn anew."""
     env = make_rendered(saved["env_id"], camera, size, saved["image_size"])
 
@@ -197,11 +202,12 @@ def _replay(saved: dict[str, Any], camera: str, size: int) -> Show:
 # --- environments -----------------------------------------------------------------------------------------------------
 
 
-def make_rendered(env_id: str, camera: str = CAMERA, size: int = SIZE, image_size: int = 0) -> Any:
+def make_rendered(env_id: str, camera: str | None = None, size: int = SIZE, image_size: int = 0) -> Any:
     """A single environment that renders arrays; a team takes and gives its joint rows."""
     check_id(env_id)
     options: dict[str, Any] = {"render_mode": "rgb_array"}
     if is_ours(env_id) or is_multi_agent(env_id):
+        camera = camera or (WALKER_CAMERA if VELOCITY in env_id else CAMERA)
         options |= {"camera_name": camera, "width": size, "height": size, **camera_options(image_size)}
     try:
         if is_multi_agent(env_id):

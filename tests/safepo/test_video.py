@@ -16,7 +16,7 @@ from safepo import checkpoint
 from safepo.errors import UserError
 from safepo.overlay import GAP, LIMIT, RETURN, SAFE, UNSAFE, Gauge, Panel, ceiling, draw
 from safepo.teams import TeamEnv
-from safepo.video import TeamAsOne, record
+from safepo.video import TeamAsOne, make_rendered, record
 from tests.safepo.toy import SpeedLimit
 
 Small = Callable[..., Path]
@@ -111,6 +111,17 @@ def test_what_cannot_be_recorded_is_named(small: Small, tmp_path: Path) -> None:
         record(run, size=10)
     with pytest.raises(UserError, match="cannot write video"):
         record(run, tmp_path / "nowhere" / "a.mp4", size=64, steps=2)
+
+
+@pytest.mark.parametrize(
+    "env_id",
+    ["SafetyPointGoal0-v0", "SafetyPointMultiGoal0-v0", "SafetySwimmerVelocity-v1", "Safety2x1SwimmerVelocity-v0"],
+)
+def test_every_kind_of_scene_has_its_camera(env_id: str) -> None:
+    env = make_rendered(env_id, size=64)
+    env.reset(seed=0)
+    assert env.render().shape == (64, 64, 3)
+    env.close()
 
 
 def test_a_team_as_one_environment_steps_as_in_training() -> None:
