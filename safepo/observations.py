@@ -205,7 +205,8 @@ class ObsMap:
             return vectors
         rows = rows.copy()
         frames = rows.reshape(-1, self.frame_width)
-        frames[:, : 4 * self._vector_size] = np.ascontiguousarray(vectors).view(np.uint8).reshape(len(frames), -1)
+        numbers = 4 * self._vector_size
+        frames[:, :numbers] = np.ascontiguousarray(vectors).view(np.uint8).reshape(len(frames), numbers)
         return rows
 
     def rows(self, obs: Any) -> tuple[Rows, bool]:

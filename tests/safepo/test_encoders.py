@@ -147,6 +147,7 @@ def test_vectors_are_normalised_and_pixels_are_left_to_the_networks() -> None:
     old, new = (FILM.decode(torch.from_numpy(x)).numpy() for x in (rows, ready))
     np.testing.assert_array_equal(new[:, FILM.images], old[:, FILM.images])
     np.testing.assert_array_equal(new[:, ~FILM.images], FILM.vectors(ready))
+    assert FILM.with_vectors(rows[:0], FILM.vectors(rows[:0])).shape == (0, FILM.width)  # no episode was cut
     odd = torch.from_numpy(ready)[1:2]  # one row of a batch, whose numbers need not lie at multiples of four bytes
     np.testing.assert_array_equal(FILM.decode(odd), new[1:2])
 
