@@ -1,4 +1,4 @@
-"""Draw the pictures of the documentation: every robot and walker, every task, teams, and what explains the lidar.
+"""Draw the pictures of the documentation: robots, walkers, tasks, teams, camera frames, and what explains the lidar.
 
     python scripts/doc_pictures.py              # all of them
     python scripts/doc_pictures.py ant lidar    # those whose name contains a word
@@ -27,6 +27,7 @@ from safety_gym.robots import ROBOTS
 from safety_gym.tasks import TASKS
 from safety_gym.tasks.velocity import VelocityTask
 from safety_gym.vector_env import SafetyVectorEnv
+from safety_gym.vision import PRESETS, Vision
 from safety_gym.walkers import WALKERS
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -273,6 +274,44 @@ def _face(sim: Any, target: Sequence[float]) -> None:
     sim.move("agent", (x, y, yaw), np.arange(1))
 
 
+OBSERVED = ("SafetyCarButton1", "SafetyRacecarPush2", "SafetyDoggoCircle1", "SafetyAntGoal2", "SafetyPointRun0")
+"""Tasks of which the page about cameras shows a frame, besides PointGoal2."""
+_BANDS = np.array(
+    [(0, 0, 0), (190, 190, 190), (214, 39, 40), (44, 160, 44), (31, 119, 180), (23, 190, 207), (127, 127, 127)],
+    np.uint8,
+)
+"""Colours of segmentation labels in pictures."""
+
+
+def observed() -> Picture:
+    """Draw what is observed: the kinds of frame of one start, and below what other robots see in other tasks."""
+    sharp = Vision(cameras=("vision", "vision_back"), depth=True, segmentation=True)
+    frames = _observed("SafetyPointGoal2", sharp)
+    near = (255 / (1 + frames["vision_depth"])).astype(np.uint8)
+    fast = _observed("SafetyPointGoal2", PRESETS["fast"])["vision"]
+    shown = {
+        "256 x 256": frames["vision"],
+        "64 x 64": fast.repeat(4, axis=0).repeat(4, axis=1),
+        "depth": near.repeat(3, axis=2),
+        "segmentation": _BANDS[frames["vision_segmentation"][..., 0]],
+        "vision_back": frames["vision_back"],
+        **{f"{name}Vision-v0": _observed(name, Vision())["vision"] for name in OBSERVED},
+    }
+    return grid([*shown.values()], 5, [*shown])
+
+
+def _observed(name: str, vision: Vision) -> dict[str, Picture]:
+    """The frames of a start, the robot turned to the goal if there is one."""
+    vec = SafetyVectorEnv(f"{name}-v0", vision=vision)
+    vec.reset(seed=3)
+    sim, eyes = vec.sim, vec.eyes
+    if "goal" in sim.scene.slots:
+        _face(sim, sim.world.xy("goal")[0, 0].tolist())
+    assert eyes is not None
+    eyes.look(np.arange(1))
+    return {key: frame[0] for key, frame in eyes.frames.items()}
+
+
 TEAMS = ("SafetyPointMultiGoal0-v0", "SafetyCarMultiGoal1-v0", "SafetyAntMultiGoal2-v0")
 DIVIDED = {"2x4Ant": "Ant", "2x3HalfCheetah": "HalfCheetah", "9x8Humanoid": "Humanoid"}
 """Divided walkers that are shown, and the portraits whose poses they take."""
@@ -402,6 +441,7 @@ def pictures() -> dict[str, Callable[[], Picture]]:
         found[f"task_{name.lower()}.jpg"] = partial(vision_task, name)
     found["task_velocity.jpg"] = velocity
     found["multi_agent.jpg"] = multi_agent
+    found["frames.jpg"] = observed
     found["lidar.png"] = lidar
     return found
 
