@@ -18,6 +18,7 @@ from benchmarks.report.figures import Figure, Look, aggregate_figures, speed_fig
 from benchmarks.report.results import Aggregate, Results, published, random_policy, show_limit, single_limit
 from benchmarks.report.statistics import MIN_SEEDS, REPS, Estimate
 from benchmarks.report.tables import (
+    distinct_commits,
     duration,
     interval,
     mean_std,
@@ -96,8 +97,9 @@ def _header(results: Results, title: str) -> str:
         (", ".join(show_limit(limit) for limit in sorted(set(runs["cost_limit"]), key=_limit_key)), "cost limit"),
         (duration(float(runs["seconds"].fillna(0).sum())), "training time in all"),
     ]
-    if (commits := _distinct(runs["commit"])) != "–":
-        facts.append((commits, "commit"))
+    if commits := distinct_commits(runs["commit"]):
+        shown = ", ".join(commits[:3]) + (", …" if len(commits) > 3 else "")
+        facts.append((shown, "commit" if len(commits) == 1 else "commits"))
     shown = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in facts)
     last = runs["ended"].dropna()
     date = f" Last run ended {escape(str(last.max())[:16].replace('T', ' '))} UTC." if len(last) else ""
@@ -353,7 +355,7 @@ def _run_row(row: dict[str, Any], output: Path) -> str:
         f"<td>{_int(row['attempts'])}</td>"
     )
     texts = "".join(
-        f'<td class="left">{escape(text)}</td>' for text in (_text(row["worker"]), started, _text(row["commit"])[:12])
+        f'<td class="left">{escape(text)}</td>' for text in (_text(row["worker"]), started, _text(row["commit"]))
     )
     return (
         f'<tr data-method="{escape(row["method"])}" data-of-task="{escape(row["task"])}">'
@@ -400,11 +402,6 @@ def _videos(folder: Any) -> list[Path]:
 
 def _link(path: Path, output: Path) -> str:
     return quote(Path(os.path.relpath(path, output)).as_posix())
-
-
-def _distinct(values: pd.Series) -> str:
-    found = sorted({str(value)[:12] for value in values.dropna() if value})
-    return ", ".join(found[:3]) + (", …" if len(found) > 3 else "") if found else "–"
 
 
 def _span(values: list[int]) -> str:

@@ -187,4 +187,9 @@ def duration(seconds: float) -> str:
 def _commits(results: Results, env_id: str, cost_limit: str, method: str) -> str:
     runs = results.runs
     chosen = runs[(runs["env_id"] == env_id) & (runs["cost_limit"] == cost_limit) & (runs["method"] == method)]
-    return " ".join(sorted({str(commit) for commit in chosen["commit"].dropna() if commit}))
+    return " ".join(distinct_commits(chosen["commit"]))
+
+
+def distinct_commits(values: pd.Series) -> list[str]:
+    """Return the commits of runs; one that was continued by other code names several, separated by commas."""
+    return sorted({commit for value in values.dropna() for commit in str(value).split(", ") if commit})

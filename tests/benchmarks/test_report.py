@@ -241,6 +241,14 @@ def figures_of(page: str) -> dict[str, Any]:
     return json.loads(match[1], parse_constant=pytest.fail)
 
 
+def test_commits_of_continued_runs_are_told_apart(tmp_path: Path) -> None:
+    fake = FakeStore()
+    for seed, commit in enumerate(("170cfcdae", "170cfcdae, 179631ca6", "179631ca6")):
+        fake.add("cpo", seed, [1.0], [2.0], commit=commit)
+    assert "<b>170cfcdae, 179631ca6</b><span>commits</span>" in report(fake, tmp_path)
+    assert leaderboard(read_results(fake))["commit"].tolist() == ["170cfcdae 179631ca6"]
+
+
 def test_odd_runs_do_not_break_the_page(tmp_path: Path) -> None:
     nan = math.nan
     fake = FakeStore()
