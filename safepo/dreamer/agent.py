@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safepo.dreamer.behaviour import Behaviour
-from safepo.dreamer.nets import gumbel
+from safepo.dreamer.nets import waiting_times
 from safepo.dreamer.planner import cost_budget, plan
 from safepo.dreamer.settings import PLANNING, SafeDreamerSettings
 from safepo.dreamer.world_model import Sequences, Shapes, State, WorldModel
@@ -207,7 +207,7 @@ class Player:
                 torch.from_numpy(seen["vector"]).to(agent.device),
                 torch.from_numpy(seen["image"]).to(agent.device).movedim(-1, 1),
             )
-            noise = gumbel((n, *agent.model.rssm.shape), self.generator)
+            noise = waiting_times((n, *agent.model.rssm.shape), self.generator)
             before = State(self.state.h[ids], self.state.z[ids])
             state, _ = agent.model.rssm.observe(before, self.action[ids], embed, first, noise)
             self.state.h[ids], self.state.z[ids] = state.h.float(), state.z.float()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from safepo.dreamer.nets import TwoHot, gumbel, head
+from safepo.dreamer.nets import TwoHot, head, waiting_times
 from safepo.dreamer.settings import COST_CRITIC, SafeDreamerSettings
 from safepo.dreamer.world_model import State, WorldModel
 
@@ -48,7 +48,7 @@ def imagine(model: WorldModel, actor: Actor, start: State, horizon: int, generat
     """Follow the actor from `start` (N, ...); gradients flow through the model's transitions into the actions, but not
     through what the actor sees."""
     n, state = len(start.h), start
-    noise = gumbel((horizon, n, *model.rssm.shape), generator)
+    noise = waiting_times((horizon, n, *model.rssm.shape), generator)
     normal = torch.randn((horizon, n, model.rssm.nact), generator=generator, device=generator.device)
     features, actions, entropies = [state.feature], [], []
     for t in range(horizon):

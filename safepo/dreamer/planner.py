@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safepo.dreamer.behaviour import Behaviour, imagine, lambda_returns
-from safepo.dreamer.nets import gumbel
+from safepo.dreamer.nets import waiting_times
 from safepo.dreamer.settings import SafeDreamerSettings
 from safepo.dreamer.world_model import State, WorldModel
 
@@ -86,7 +86,7 @@ def evaluate(
     costs where there is a cost critic.
     """
     s = behaviour.settings
-    noise = gumbel((*plans.shape[:2], *model.rssm.shape), generator)
+    noise = waiting_times((*plans.shape[:2], *model.rssm.shape), generator)
     features = [state.feature]
     for t in range(len(plans)):
         state = model.rssm.imagine(state, plans[t], noise[t])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,18 @@ class DreamerCollector:
             **dict.fromkeys(("reward", "cost"), ((), np.float32)),
             **dict.fromkeys(("first", "terminal"), ((), np.bool_)),
         }
-        self.replay = Replay(self._fields, n, agent.settings.replay_size)
         self._loaded: dict[str, Any] = {}
 
+    @cached_property
+    def replay(self) -> Replay:
+        """In memory unless `open_replay` came first; images of a whole replay may not fit there."""
+        return Replay(self._fields, self.env.num_envs, self.agent.settings.replay_size)
+
     def open_replay(self, folder: Path) -> None:
-        """Have the replay in files, as it is or, after loading a checkpoint, as it was then."""
-        state = self._loaded or self.replay.state_dict()
+        """Have the replay in files; after loading a checkpoint as it was then."""
         self.replay = Replay(self._fields, self.env.num_envs, self.agent.settings.replay_size, folder)
-        self.replay.load_state_dict(state)
+        if self._loaded:
+            self.replay.load_state_dict(self._loaded)
 
     def drop_replay(self, folder: Path) -> None:
         import shutil
@@ -221,7 +226,8 @@ class DreamerCollector:
         self.stats.load_state_dict(state["stats"])
         self.safety.load_state_dict(state["safety"])
         self._loaded = state["replay"]
-        self.replay.load_state_dict(self._loaded)
+        if "arrays" in self._loaded:
+            self.replay.load_state_dict(self._loaded)
         if state["env"] is None:
             self.reset(fallback_seed)
             return False

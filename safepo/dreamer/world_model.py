@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from safepo.dreamer.nets import (
     TwoHot,
-    gumbel,
     head,
     image_decoder,
     image_encoder,
     kl,
     linear,
-    mix_logits,
+    mixed,
     mlp,
     sample_one_hot,
     symlog,
+    waiting_times,
 )
 from safepo.dreamer.settings import SafeDreamerSettings
 from safepo.errors import UserError
@@ -84,7 +84,7 @@ class Sequences(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """Beliefs (T, B, ...) after each observation, with the log-probabilities of `z` before and after seeing it."""
+    """Beliefs (T, B, ...) after each observation, with the probabilities of `z` before and after seeing it."""
 
     state: State
     prior: Tensor
@@ -106,14 +106,14 @@ class RSSM(nn.Module):
         self.posterior = head(s.deter + nembed, 1, s.units, nz, generator)
         self.start = nn.Parameter(torch.zeros(s.deter))
 
-    def logits(self, raw: Tensor) -> Tensor:
-        """Return log-probabilities (..., stoch, classes) from the output of a head."""
-        return mix_logits(raw.unflatten(-1, self.shape), self.unimix)
+    def probs(self, raw: Tensor) -> Tensor:
+        """Return probabilities (..., stoch, classes) from the output of a head."""
+        return mixed(raw.unflatten(-1, self.shape), self.unimix)
 
     def initial(self, n: int) -> State:
         """The learned belief before the first observation; `z` is the prior's mode."""
         h = torch.tanh(self.start).expand(n, -1)
-        mode = self.logits(self.prior(h)).argmax(-1)
+        mode = self.probs(self.prior(h)).argmax(-1)
         return State(h, F.one_hot(mode, self.shape[1]).flatten(-2).float())
 
     def recur(self, state: State, action: Tensor) -> Tensor:
@@ -125,20 +125,20 @@ class RSSM(nn.Module):
         return torch.lerp(state.h, new, torch.sigmoid(update - 1))
 
     def imagine(self, state: State, action: Tensor, noise: Tensor) -> State:
-        """Sample the belief after an action, without an observation; `noise` is Gumbel (n, stoch, classes)."""
+        """Sample the belief after an action, without an observation; `noise` are waiting times (n, stoch, classes)."""
         h = self.recur(state, action)
-        return State(h, sample_one_hot(self.logits(self.prior(h)), noise).flatten(-2))
+        return State(h, sample_one_hot(self.probs(self.prior(h)), noise).flatten(-2))
 
     def observe(
         self, state: State, action: Tensor, embed: Tensor, first: Tensor, noise: Tensor
     ) -> tuple[State, Tensor]:
         """Sample the belief after an action (n, u) and an observation (n, e); where `first` (n, 1) the state and the
-        action before are forgotten. Also returns the posterior's log-probabilities."""
+        action before are forgotten. Also returns the posterior's probabilities."""
         start = self.initial(1)
         before = State(*(torch.lerp(old, new.expand_as(old), first) for old, new in zip(state, start, strict=True)))
         h = self.recur(before, action * (1 - first))
-        logp = self.logits(self.posterior(torch.cat([h, embed], -1)))
-        return State(h, sample_one_hot(logp, noise).flatten(-2)), logp
+        probs = self.probs(self.posterior(torch.cat([h, embed], -1)))
+        return State(h, sample_one_hot(probs, noise).flatten(-2)), probs
 
 
 class WorldModel(nn.Module):
@@ -178,16 +178,16 @@ class WorldModel(nn.Module):
         length, n = data.first.shape
         embed = self.embed(data.vector.flatten(0, 1), data.image.flatten(0, 1)).unflatten(0, (length, n))
         before = torch.cat([torch.zeros_like(data.action[:1]), data.action[:-1]])
-        noise = gumbel((length, n, *self.rssm.shape), generator)
+        noise = waiting_times((length, n, *self.rssm.shape), generator)
         first = data.first[..., None]
         state = state or self.rssm.initial(n)
-        states, logps = [], []
+        states, probs = [], []
         for t in range(length):
-            state, logp = self.rssm.observe(state, before[t], embed[t], first[t], noise[t])
+            state, after = self.rssm.observe(state, before[t], embed[t], first[t], noise[t])
             states.append(state)
-            logps.append(logp)
+            probs.append(after)
         h, z = (torch.stack(x) for x in zip(*states, strict=True))
-        return Posterior(State(h, z), self.rssm.logits(self.rssm.prior(h)), torch.stack(logps))
+        return Posterior(State(h, z), self.rssm.probs(self.rssm.prior(h)), torch.stack(probs))
 
     def loss(self, data: Sequences, generator: torch.Generator) -> tuple[Tensor, State, dict[str, Tensor]]:
         """The mean over T and B of (arXiv:2301.04104, equations 4 and 5; cost: arXiv:2307.07176, equation 3)
@@ -239,7 +239,7 @@ class WorldModel(nn.Module):
         post = self.observe(Sequences(*(x[:context] for x in data)), generator)
         states = list(zip(*post.state, strict=True))
         state = State(*states[-1])
-        noise = gumbel((len(data.first), len(state.h), *self.rssm.shape), generator)
+        noise = waiting_times((len(data.first), len(state.h), *self.rssm.shape), generator)
         for t in range(context, len(data.first)):
             state = self.rssm.imagine(state, data.action[t - 1], noise[t])
             states.append(state)

@@ -14,7 +14,7 @@ import torch
 from safepo.config import make_config
 from safepo.dreamer.agent import split
 from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
-from safepo.dreamer.nets import TwoHot, mix_logits, symexp, symlog
+from safepo.dreamer.nets import TwoHot, mixed, symexp, symlog
 from safepo.dreamer.planner import elites, plan
 from safepo.dreamer.replay import Replay
 from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
@@ -63,8 +63,8 @@ def test_two_hot_beyond_its_bins_is_the_last_bin() -> None:
 
 
 def test_unimix_keeps_every_class_possible() -> None:
-    logp = mix_logits(torch.tensor([100.0, 0.0, 0.0, 0.0]), 0.01)
-    assert torch.allclose(logp.exp(), torch.tensor([0.9925, 0.0025, 0.0025, 0.0025]))
+    probs = mixed(torch.tensor([100.0, 0.0, 0.0, 0.0]), 0.01)
+    assert torch.allclose(probs, torch.tensor([0.9925, 0.0025, 0.0025, 0.0025]))
 
 
 # Losses
