@@ -392,6 +392,7 @@ def index_page() -> str:
                     "`SafetyPointGoal1Gymnasium-v0`",
                     "the same under the name of the reference suite's Gymnasium registry",
                 ),
+                ("`SafetyPointGoal1Vision-v0`", "with what its [camera](../vision.md) sees in the observation"),
                 ("`SafetyPointGoal1Debug-v0`", 'the same, driven with keys in a window (`render_mode="human"`)'),
                 ("`SafetyPointGoalBase-v0`", 'the objects are yours: `config={"Goal": {}, "Hazards": {"num": 4}}`'),
                 ("`SafetyHopperVelocity-v1`", "the walker Hopper; `-v0` has another speed limit"),
@@ -466,7 +467,8 @@ def task_page(name: str) -> str:
         "## Observation",
         f"`Box`, `{last['observation']['dtype']}`, one vector; `observation_flatten=False` gives a `Dict` by key. "
         "First the sensors of the robot, listed on its page"
-        + (", then lidars of the objects ([what they read](../concepts.md#lidar))." if lidars else "."),
+        + (", then lidars of the objects ([what they read](../concepts.md#lidar))." if lidars else ".")
+        + " `Vision` ids have a `Dict` to which [camera frames](../vision.md) are added.",
         _observation_tables(name),
         "## Action",
         table(("robot", "numbers", "range"), [_action_row(*item) for item in by_robot.items()], right=(1,)),
