@@ -21,11 +21,12 @@ from benchmarks.regression.baselines import Baselines
 from benchmarks.regression.cli import LEFT, NO_BASELINE, PASSED, STOPPED, fingerprint, main, matrix_path, regression
 from benchmarks.regression.rule import ALL, ALPHA, METRICS, Curve, Curves, Key, Verdict, judge
 from benchmarks.report.statistics import Floats
-from safepo.algorithms import ALGORITHMS
+from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS
 from safepo.config import Config
 from safepo.multiplier import AdamMultiplier
 from safepo.trainer import start
 from safety_gym import costs
+from safety_gym.multi_agent import is_multi_agent
 from tests.benchmarks.helpers import write_suite
 
 STEPS = tuple(range(1000, 11_000, 1000))
@@ -248,10 +249,12 @@ def test_runs_of_other_code_are_not_reused(tmp_path: Path) -> None:
 
 def test_the_full_matrix_has_every_algorithm_and_fits_its_baselines() -> None:
     jobs = cli.chosen(matrix_path("full"), (), (), update=False)
-    envs = {job.run.env_id for job in jobs}
-    assert {(job.run.env_id, job.algorithm) for job in jobs} == {(e, a) for e in envs for a in ALGORITHMS}
-    assert all(any(kind in env_id for env_id in envs) for kind in ("Goal", "Button", "Circle", "Velocity"))
-    assert all(job.run.nepoch >= 10 for job in jobs) and len(jobs) == len(envs) * len(ALGORITHMS) * cli.FRESH_SEEDS
+    cells = {(job.run.env_id, job.algorithm) for job in jobs}
+    envs = {env_id for env_id, _ in cells if not is_multi_agent(env_id)}
+    teams = {env_id for env_id, _ in cells} - envs
+    assert cells == {(e, a) for e in envs for a in ALGORITHMS} | {(e, a) for e in teams for a in TEAM_ALGORITHMS}
+    assert teams and all(any(kind in env_id for env_id in envs) for kind in ("Goal", "Button", "Circle", "Velocity"))
+    assert all(job.run.nepoch >= 10 for job in jobs) and len(jobs) == len(cells) * cli.FRESH_SEEDS
     for name in ("full", "ci"):
         stored = Baselines.load(matrix_path(name).with_suffix(".json"))
         for job in cli.chosen(matrix_path(name), (), (), update=False):
