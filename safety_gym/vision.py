@@ -41,7 +41,7 @@ class Vision:
     """Draw the sky, which takes a fifth of the time of a frame; else it is black, as good as the reference's."""
     shadows: bool = False
     samples: int = 0
-    """Samples per pixel that smooth edges; 0 is several times faster than 4."""
+    """Samples per pixel that smooth edges; 4 take more than twice the time of 0."""
 
     def __post_init__(self) -> None:
         cameras = (self.cameras,) if isinstance(self.cameras, str) else tuple(self.cameras)
