@@ -162,7 +162,7 @@ class Collector:
         self.safety = SafetyRecord(np.array(list(limits.values())), self.num_envs)
         self._ended: list[tuple[int, int, list[float]]] = []
         self.stats = EpisodeStats(
-            ("ep/return", "ep/cost", "ep/length", *_source_names((*env.cost_names, *self.signals.groups)))
+            ("ep/return", "ep/cost", "ep/length", *source_names((*env.cost_names, *self.signals.groups)))
         )
         self.sums = np.zeros((env.num_envs, len(self.stats.names)))
         self.obs = env.obs.empty(env.num_envs)
@@ -378,6 +378,6 @@ def _values(net: Net, obs: np.ndarray) -> np.ndarray:
     return net.values(torch.from_numpy(obs).to(net.device)).cpu().numpy()
 
 
-def _source_names(cost_names: tuple[str, ...]) -> list[str]:
+def source_names(cost_names: tuple[str, ...]) -> list[str]:
     """`cost_hazards` is logged as `cost/hazards`."""
     return [f"cost/{name.removeprefix('cost_')}" for name in cost_names]

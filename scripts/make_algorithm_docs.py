@@ -27,10 +27,10 @@ from typing import Any
 from make_docs import code, codes, link, table
 
 from safepo import tuned
-from safepo.algorithms import ALGORITHMS, TEAM_ALGORITHMS, AlgorithmInfo
+from safepo.algorithms import ALGORITHMS, MODEL_ALGORITHMS, TEAM_ALGORITHMS, AlgorithmInfo
 from safepo.algorithms.settings import TrustRegionSettings
-from safepo.config import PRESETS, RunConfig, make_config
-from safepo.trainer import Trainer
+from safepo.config import PRESETS, RunConfig, make_config, presets_of
+from safepo.trainer import Trainer, make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "algorithms"
@@ -93,6 +93,28 @@ METRICS: Mapping[str, str] = {
 }
 """What each metric means, in the order of the tables."""
 
+MODEL_METRICS: Mapping[str, str] = {
+    "train/decisions": "decisions taken",
+    "train/updates": "updates made",
+    "train/loss_vector": "the world model's loss: reconstruction of vectors, times `vector_scale`",
+    "train/loss_image": "of images",
+    "train/loss_reward": "of rewards",
+    "train/loss_cost": "of costs",
+    "train/loss_cont": "of ends",
+    "train/loss_dyn": "KL that trains the prior, weighted",
+    "train/loss_rep": "KL that trains the posterior, weighted",
+    "train/return_imagined": "mean imagined return",
+    "train/return_scale": "`S`",
+    "train/entropy": "entropy of the actor in nats",
+    "train/cost_return_imagined": "mean imagined cost return of the starts (osrp_lag, bsrp_lag)",
+    "train/multiplier": "how strongly costs weigh (osrp_lag, bsrp_lag)",
+    "train/penalty": "`c` (bsrp_lag)",
+    "plan/feasible": "share of the last iteration's candidates that are feasible (planners)",
+    "plan/return": "score of its best candidate",
+    "plan/cost": "predicted cost of that one",
+}
+"""The same for algorithms that learn a model."""
+
 REFERENCES: Mapping[str, tuple[str, ...]] = {
     "pg": (
         "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning (Machine Learning)",
@@ -113,6 +135,7 @@ REFERENCES: Mapping[str, tuple[str, ...]] = {
     "happo": ("Trust Region Policy Optimisation in Multi-Agent Reinforcement Learning (ICLR 2022)",),
     "mappo_lag": ("Multi-Agent Constrained Policy Optimisation",),
     "macpo": ("Multi-Agent Constrained Policy Optimisation",),
+    "safe_dreamer": ("SafeDreamer: Safe Reinforcement Learning with World Models (ICLR 2024)",),
 }
 """Titles of the papers in the table of algorithms."""
 
@@ -160,6 +183,7 @@ PUBLISHED = (
 def pages() -> dict[str, str]:
     """Return the text of every page by file name."""
     found = {INDEX: index_page()} | {f"{name}.md": algorithm_page(info) for name, info in DOCUMENTED.items()}
+    found |= {f"{name}.md": model_page(info) for name, info in MODEL_ALGORITHMS.items()}
     return {name: f"{text.rstrip()}\n" for name, text in sorted(found.items())}
 
 
@@ -206,7 +230,7 @@ def show(value: Any) -> str:
 
 
 def module_doc(name: str) -> str:
-    kind, _ = DOCUMENTED[name].load()
+    kind, _ = (DOCUMENTED | MODEL_ALGORITHMS)[name].load()
     return inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
 
 
@@ -304,6 +328,56 @@ def algorithm_page(info: AlgorithmInfo) -> str:
     )
 
 
+def model_page(info: AlgorithmInfo) -> str:
+    name = info.name
+    kind, settings = info.load()
+    folder = "/".join(kind.__module__.split(".")[:-1])
+    metrics = model_metrics(name)
+    return "\n\n".join(
+        (
+            f"# {title(name)}",
+            NOTICE,
+            fragment(f"{name}.md").replace("{{presets}}", presets_table(presets_of(name))),
+            "## Settings",
+            f"Those of [a run](README.md#settings-of-a-run) and these; `safepo train {name} --help` lists all. "
+            f"Code: {link(code(folder), f'../../{folder}')}.",
+            settings_table(settings),
+            "## Metrics",
+            "Besides `ep/`, `cost/`, `safety/` and `time/` of [every run](README.md#metrics-of-a-run):",
+            table(("metric", "meaning"), [(code(key), text) for key, text in metrics.items()]),
+            "## Differs from the paper in",
+            "\n".join(difference_list(name, "the paper")),
+            "## Differs from the code published with it in",
+            "\n".join(difference_list(name, "the code published with it")),
+            "## Example",
+            bash(
+                f"safepo train {name} --env-id {ENV_ID} --preset tiny_plus --variant bsrp_lag --cost-limit 2",
+                f"safepo train {name} --env-id SafetyPointGoal1Vision-v0 --image-size 64 --preset tiny_plus "
+                "--variant osrp --action-repeat 4",
+            ),
+            python_example(name, f'"{ENV_ID}", preset="tiny_plus", variant="bsrp_lag", cost_limit=2'),
+            "## Reference",
+            reference(info),
+        )
+    )
+
+
+def model_metrics(name: str) -> Mapping[str, str]:
+    """`MODEL_METRICS`, of which an epoch has shown that they are all, but for the loss of images."""
+    found = {"train/loss_image"}
+    for variant in ("osrp_lag", "bsrp_lag"):
+        trainer = make_trainer(make_config(name, env_id=ENV_ID, preset="debug", variant=variant, device="cpu"))
+        try:
+            trainer.start()
+            found.update(trainer.run_epoch())
+        finally:
+            trainer.close()
+    of_all = {key for key in found if key.startswith(("ep/", "cost/", "safety/", "time/"))} | {"train/epoch"}
+    if (odd := (found - of_all) ^ MODEL_METRICS.keys()) != set():
+        raise ValueError(f"MODEL_METRICS and what {name} logs differ in {', '.join(sorted(odd))}")
+    return MODEL_METRICS
+
+
 EVERYWHERE = "what-differs-from-safepo-everywhere"
 """Anchor of the index."""
 
@@ -328,15 +402,12 @@ def example(info: AlgorithmInfo, scalar: bool) -> str:
     lines = [f"safepo train {info.name} --env-id {env_id} --cost-limit 25 --seed 0"]
     if info.constrained and not scalar:
         lines.append(f"safepo train {info.name} --env-id {TWO_COSTS[0]} --cost-limit {TWO_COSTS[1]}")
-    python = (
-        "```python",
-        "import safepo",
-        "",
-        f'run = safepo.train("{info.name}", env_id="{env_id}", cost_limit=25, seed=0)',
-        "print(safepo.evaluate(run))",
-        "```",
-    )
-    return bash(*lines) + "\n\n" + "\n".join(python)
+    return bash(*lines) + "\n\n" + python_example(info.name, f'"{env_id}", cost_limit=25')
+
+
+def python_example(name: str, arguments: str) -> str:
+    call = f'run = safepo.train("{name}", env_id={arguments}, seed=0)'
+    return "\n".join(("```python", "import safepo", "", call, "print(safepo.evaluate(run))", "```"))
 
 
 def reference(info: AlgorithmInfo) -> str:
@@ -359,7 +430,8 @@ def index_page() -> str:
         "teams": algorithms_table(TEAM_ALGORITHMS),
         "run_settings": settings_table(RunConfig),
         "tuned": tuned_table(),
-        "presets": presets_table(),
+        "models": models_table(),
+        "presets": presets_table(PRESETS),
         "metrics": metrics_table(logged_by_all()),
     }
     text = fragment(INDEX)
@@ -393,9 +465,17 @@ def tuned_table() -> str:
     return table(("environments", "settings", "why"), rows)
 
 
-def presets_table() -> str:
+def models_table() -> str:
     rows = [
-        (code(name), codes(f"{key}={show(value)}" for key, value in values.items())) for name, values in PRESETS.items()
+        (link(title(name), f"{name}.md"), code(name), info.summary, "one", "first order", arxiv(info.paper))
+        for name, info in MODEL_ALGORITHMS.items()
+    ]
+    return table(("", "name", "what it does", "limits", "update", "paper"), rows)
+
+
+def presets_table(presets: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        (code(name), codes(f"{key}={show(value)}" for key, value in values.items())) for name, values in presets.items()
     ]
     return table(("preset", "settings"), rows)
 

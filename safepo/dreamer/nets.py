@@ -6,7 +6,6 @@ import itertools
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 NORM_EPSILON = 1e-3
@@ -24,6 +23,8 @@ def symexp(x: Tensor) -> Tensor:
 
 class TwoHot(nn.Module):
     """Distributions over numbers as logits `(..., bins)` on bins that are uniform in symlog space (equations 8, 9)."""
+
+    bins: Tensor
 
     def __init__(self, bins: int, limit: float) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ class WorldModelSettings(ViewSettings):
     mlp_layers: int = 5
     """Hidden layers of encoder and decoder of vectors."""
     mlp_units: int = 1024
-    """Their width."""
+    """Width of these layers."""
     cnn_depth: int = 32
     """Channels of the first convolution of the encoder of images; each further stage doubles them."""
     bins: int = 255
@@ -165,7 +165,8 @@ def _size(deter: int, units: int, depth: int, layers: int) -> dict[str, Any]:
 _TINY = {
     "mlp_layers": 1, "head_layers": 1, "bin_limit": 5.0, "cnn_depth": 8, "prefill": 480, "free_nats": 0.3,
     "return_decay": 0.98, "entropy": 3e-3, "lagrange_init": 0.01, "penalty_init": 0.01, "penalty_growth": 1e-3,
-    "multiplier_start": 1000, "num_envs": 8, "steps_per_epoch": 4000, "total_steps": 200_000, "cost_limit": 2.0,
+    "multiplier_start": 1000, "cost_weight": 1.0, "num_envs": 8, "steps_per_epoch": 4000, "total_steps": 200_000,
+    "cost_limit": 2.0,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "debug": {

@@ -20,7 +20,7 @@ from safepo.dreamer.replay import Field, Replay
 from safepo.envs import Step
 from safepo.errors import UserError
 from safepo.policy import describe
-from safepo.rollout import EpisodeStats, SafetyRecord
+from safepo.rollout import EpisodeStats, SafetyRecord, source_names
 from safepo.trainer import Trainer, finite
 
 Found = defaultdict[str, list[float | torch.Tensor]]
@@ -57,14 +57,13 @@ class DreamerTrainer(Trainer):
         self.epoch += 1
         seconds = time.perf_counter() - started
         self.seconds += seconds
-        return finite(
-            {
-                **metrics,
-                "train/epoch": self.epoch,
-                "time/total": self.seconds,
-                "time/steps_per_s": run.epoch_steps / seconds,
-            }
-        )
+        finite({name: value for name, value in metrics.items() if name.startswith(("train/", "plan/"))})
+        return {
+            **metrics,
+            "train/epoch": self.epoch,
+            "time/total": self.seconds,
+            "time/steps_per_s": run.epoch_steps / seconds,
+        }
 
     def policy(self) -> DreamerPolicy:
         return DreamerPolicy(self.algorithm, describe(self.env))
@@ -86,7 +85,7 @@ class DreamerCollector:
         self.env, self.agent, self.rng = env, agent, rng
         n = env.num_envs
         self.player = Player(agent, n, noise)
-        self.stats = EpisodeStats(("ep/return", "ep/cost", "ep/length", *(f"ep/{x}" for x in env.cost_names)))
+        self.stats = EpisodeStats(("ep/return", "ep/cost", "ep/length", *source_names(env.cost_names)))
         self.safety = SafetyRecord(np.array([agent.cost_limit]), n)
         self.sums = np.zeros((n, len(self.stats.names)))
         self.pending = np.zeros((n, 2))

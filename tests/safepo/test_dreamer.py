@@ -318,6 +318,42 @@ def test_updates_follow_the_train_ratio() -> None:
     trainer.close()
 
 
+def test_an_epoch_in_which_no_episode_ends() -> None:
+    trainer = make_trainer(config(steps_per_epoch=40, env_id="SafetyPointGoal1-v0", prefill=20))
+    trainer.start()
+    metrics = trainer.run_epoch()
+    assert np.isnan(metrics["ep/return"])
+    assert "cost/hazards" in metrics
+    assert metrics["ep/count"] == 0
+    trainer.close()
+
+
+@pytest.mark.parametrize("variant", ["osrp_lag", "bsrp_lag"])
+def test_mixed_precision_runs_and_stays_close(variant: str) -> None:
+    found = []
+    for precision in ("float32", "bfloat16"):
+        trainer = make_trainer(config(variant=variant, precision=precision, prefill=186, multiplier_start=0))
+        trainer.start()
+        metrics = trainer.run_epoch()
+        assert metrics["train/updates"] == 1
+        found.append({name: value for name, value in metrics.items() if name.startswith("train/loss")})
+        trainer.close()
+    assert found[0] != found[1]
+    assert found[1] == pytest.approx(found[0], rel=0.05, abs=0.01)
+
+
+def test_compiled_steps_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs are captured and run without a code generator, which would take minutes."""
+    found, compiled = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f: compiled(f, backend="eager"))
+    for chosen in (False, True):
+        trainer = make_trainer(config(compile=chosen, variant="bsrp_lag", prefill=150))
+        trainer.start()
+        found.append({name: value for name, value in trainer.run_epoch().items() if name.startswith("train/")})
+        trainer.close()
+    assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-5)
+
+
 def weights(trainer: Any) -> list[torch.Tensor]:
     agent = trainer.algorithm
     return [*agent.model.state_dict().values(), *agent.behaviour.state_dict().values()]
