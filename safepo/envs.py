@@ -58,7 +58,7 @@ class VectorEnv:
         """`num_threads` step a safety_gym batch (0: its own choice); rows hold what `view` shows, by default all."""
         self.id, self.num_envs = env_id, num_envs
         view = view or View()
-        self.env = _make(env_id, num_envs, num_threads, view.image_size)
+        self.env = _make(env_id, num_envs, num_threads, view)
         obs_space, act_space = self.env.single_observation_space, self.env.single_action_space
         self.obs = ObsMap.of(env_id, obs_space, view)
         sides = {part.shape[1] for part in self.obs.parts if part.image}
@@ -253,11 +253,11 @@ def action_map(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return middle, half
 
 
-def _make(env_id: str, num_envs: int, num_threads: int, image_size: int) -> Any:
+def _make(env_id: str, num_envs: int, num_threads: int, view: View) -> Any:
     check_id(env_id)
     try:
         if is_ours(env_id):
-            options = camera_options(image_size)
+            options = camera_options(view.image_size) | entry_options(view.keys)
             return safety_gym.make_vec(env_id, num_envs=num_envs, num_threads=num_threads or None, **options)
         return CostStepVector(_make_foreign(env_id, num_envs))
     except (ValueError, ImportError, gymnasium.error.Error) as error:
@@ -267,6 +267,13 @@ def _make(env_id: str, num_envs: int, num_threads: int, image_size: int) -> Any:
 def camera_options(image_size: int) -> dict[str, Any]:
     """Options of the suite's environments for camera images with sides of so many pixels; 0: their own."""
     return {"vision": {"width": image_size, "height": image_size}} if image_size else {}
+
+
+def entry_options(keys: tuple[str, ...]) -> dict[str, Any]:
+    """Options of the suite's environments for a view of such entries: a dict if they are named, perhaps positions."""
+    options = {} if keys in (View.keys, ("",)) else {"observation_flatten": False}
+    wanted = any(key.endswith("_positions") or key.startswith("robot_") for key in keys)
+    return options | ({"observe_positions": True} if wanted else {})
 
 
 def _make_foreign(env_id: str, num_envs: int) -> gymnasium.vector.VectorEnv:

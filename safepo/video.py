@@ -23,13 +23,14 @@ import safety_gym
 from safepo import checkpoint
 from safepo.algorithms import algorithm_info
 from safepo.config import config_from_dict
-from safepo.envs import ActionMap, camera_options, check_id, is_ours
+from safepo.envs import ActionMap, camera_options, check_id, entry_options, is_ours
 from safepo.errors import UserError
 from safepo.observations import History, ObsMap, Rows
 from safepo.overlay import Frame, Gauge, Panel, ceiling, draw
 from safepo.policy import actor_from_state, obs_map
 from safepo.rollout import CostSignals
 from safepo.teams import STATE
+from safepo.view import View
 from safety_gym.multi_agent import is_multi_agent
 from safety_gym.registry import VELOCITY
 
@@ -133,7 +134,7 @@ def _perform(
     if "agents" in actor.env:
         limits = dict.fromkeys([f"cost_{name}" for name in actor.env["agents"]], limits["cost"])
     view = obs_map(actor.env).view
-    env = make_rendered(actor.env_id, camera, size, view.image_size)
+    env = make_rendered(actor.env_id, camera, size, view.image_size, view.keys)
     actor.seed(seed)
     about = {"env_id": actor.env_id, "image_size": view.image_size, "title": title, "limits": limits}
     return Show(title, limits, env, _episode(actor, env, limits, seed, deterministic, with_states), about)
@@ -202,13 +203,17 @@ def _replay(saved: dict[str, Any], camera: str | None, size: int) -> Show:
 # --- environments -----------------------------------------------------------------------------------------------------
 
 
-def make_rendered(env_id: str, camera: str | None = None, size: int = SIZE, image_size: int = 0) -> Any:
+def make_rendered(
+    env_id: str, camera: str | None = None, size: int = SIZE, image_size: int = 0, keys: tuple[str, ...] = View.keys
+) -> Any:
     """A single environment that renders arrays; a team takes and gives its joint rows."""
     check_id(env_id)
     options: dict[str, Any] = {"render_mode": "rgb_array"}
     if is_ours(env_id) or is_multi_agent(env_id):
         camera = camera or (WALKER_CAMERA if VELOCITY in env_id else CAMERA)
         options |= {"camera_name": camera, "width": size, "height": size, **camera_options(image_size)}
+    if is_ours(env_id):
+        options |= entry_options(keys)
     try:
         if is_multi_agent(env_id):
             return TeamAsOne(safety_gym.parallel_env(env_id, **options))

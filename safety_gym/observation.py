@@ -98,7 +98,10 @@ class SensorObserver(Observer):
         self._robot_parts = self._plan_robot()
         self._lidar_slices: dict[str, slice] = {}
         self._compass_slices: list[tuple[str, slice]] = []
+        self._position_slices: dict[str, slice] = {}
         self._plan_objects()
+        if config.observe_positions:
+            self._plan_positions()
         self._lidar = self._make_lidar()
 
     # --- planning -----------------------------------------------------------------------------------------------------
@@ -140,6 +143,16 @@ class SensorObserver(Observer):
                     self._compass_slices.append((name, self._add(key, (config.compass_shape,), (-1.0, 1.0), meaning)))
         self._compass_kinds = [o for o in config.objects if o.is_comp_observed and o.mobility is not Mobility.MARK]
 
+    def _plan_positions(self) -> None:
+        unbounded = (-np.inf, np.inf)
+        for obj in self.config.objects:
+            if obj.mobility is not Mobility.MARK:
+                meaning = f"x, y of each {obj.singular} in the robot frame, m"
+                self._position_slices[obj.kind] = self._add(f"{obj.kind}_positions", (obj.num, 2), unbounded, meaning)
+        meaning = "x, y of the first row of the robot's rotation matrix"
+        self._heading = self._add("robot_rotation", (2,), (-1.0, 1.0), meaning)
+        self._place = self._add("robot_position", (2,), unbounded, "x, y of the robot in the world, m")
+
     def _make_lidar(self) -> sensors.PseudoLidar | None:
         config, slots = self.config, self.scene.slots
         kinds = list(self._lidar_slices)
@@ -170,6 +183,8 @@ class SensorObserver(Observer):
                     out[where, :, self._lidar_slices[kind]] = 0.0
         if self._compass_slices:
             self._compasses(world, out)
+        if self._position_slices:
+            self._positions(world, out)
 
     def _robot(self, world: World, out: Array) -> None:
         data = world.sensordata
@@ -216,6 +231,15 @@ class SensorObserver(Observer):
                 groups[group] = 1
                 dist, _ = world.batch.ray(origin, rays, groups, bodyexclude=int(self.scene.agent_body[j]))
                 out[:, j, target] = np.where(dist >= 0, np.exp(-np.maximum(dist, 0.0)), 0.0)
+
+    def _positions(self, world: World, out: Array) -> None:
+        for kind, target in self._position_slices.items():
+            xy = world.pos(kind)[..., :2]
+            out[:, :, target] = np.stack(sensors.to_ego(xy, world.agent_pos, world.agent_mat), -1).reshape(
+                world.n, world.nagent, -1
+            )
+        out[:, :, self._heading] = world.agent_mat[..., :2]
+        out[:, :, self._place] = world.agent_pos[..., :2]
 
     def _compasses(self, world: World, out: Array) -> None:
         values: list[Array] = []

@@ -81,6 +81,7 @@ class TaskConfig(EpisodeConfig):
     lidar_type: Literal["pseudo", "natural"] = "pseudo"
     lidar_alias: bool = True
     compass_shape: int = 2
+    observe_positions: bool = False
     reward_clip: float | None = 10.0
     reward_factor: float = 1.0
     continue_goal: bool = True
@@ -129,6 +130,7 @@ OPTION_HELP: Mapping[str, str] = {
     "lidar_type": "'pseudo' (object centres, sees through) or 'natural' (rays)",
     "lidar_alias": "share a reading with the neighbouring bins, so that it varies smoothly",
     "compass_shape": "2 or 3 components of compasses",
+    "observe_positions": "also observe, after all else, where the objects are in the robot's frame, and the robot",
     "reward_clip": "bound of the reward of a step; None: none",
     "reward_factor": "scale of the reward of the Circle and Run tasks",
     "reward_exception": "reward of the step in which a simulation became unstable",

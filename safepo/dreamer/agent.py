@@ -9,7 +9,7 @@ mean.
 Differs from the code published with it in: time limits are not terminal; the limit 0 can be met and only feasible
 plans are elites; evaluation does not move the multiplier, which is part of the checkpoint, and its
 smoothed cost starts at the first episode's; the last plan is forgotten at an episode's end; observations are the
-environment's own, not privileged positions.
+environment's own, with positions only where `observe` names them.
 """
 
 from __future__ import annotations

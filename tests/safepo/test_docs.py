@@ -71,8 +71,10 @@ def known(name: str) -> set[str]:
 
 
 def accepted(name: str) -> set[str]:
-    """Values and presets of an algorithm with presets of its own."""
-    return {*Variant.__args__, *presets_of(name), "replay"} if name in MODEL_ALGORITHMS else set()
+    """Presets and values of settings of an algorithm with presets of its own."""
+    if name not in MODEL_ALGORITHMS:
+        return set()
+    return {*Variant.__args__, *presets_of(name), "replay", "goal_positions", "hazards_positions"}
 
 
 # --- the pages and the code -------------------------------------------------------------------------------------------
