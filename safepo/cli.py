@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safepo import __version__
 from safepo.errors import UserError, did_you_mean
@@ -126,6 +126,7 @@ def _train(args: list[str]) -> int:
         return 0 if args[:1] in (["-h"], ["--help"]) else 2
     info = algorithm_info(args[0])
 
+    from safepo.config import presets_of
     from safepo.trainer import Interrupted, start
     from safepo.tuned import tuned_for
 
@@ -133,7 +134,8 @@ def _train(args: list[str]) -> int:
     if tuned and (row := tuned_for(config.run.env_id, info.name)) is not None:
         print(row.line())
     if preset is not None:
-        print(f"{preset_line(preset)} (short budget; config file and options override it)")
+        values = presets_of(info.name)[preset]
+        print(f"{preset_line(preset, values)} (config file and options override it)")
     try:
         print(f"run: {start(config)}")
     except Interrupted as stop:
@@ -307,8 +309,9 @@ def _list(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from safepo.algorithms import ALL_ALGORITHMS, TEAM_ALGORITHMS
-    from safepo.config import PRESETS
+    from safepo.algorithms import ALL_ALGORITHMS, MODEL_ALGORITHMS, TEAM_ALGORITHMS
+    from safepo.config import PRESETS, presets_of
+    from safepo.dreamer.settings import Variant
 
     table = Table("algorithm", "agents", "constrained", "what it does", "paper")
     for info in ALL_ALGORITHMS.values():
@@ -316,16 +319,17 @@ def _list(options: argparse.Namespace) -> int:
         table.add_row(info.name, agents, "yes" if info.constrained else "no", info.summary, info.paper)
     console = Console()
     console.print(table)
-    for name in PRESETS:
-        console.print(preset_line(name), highlight=False)
+    for name, values in PRESETS.items():
+        console.print(preset_line(name, values), highlight=False)
+    for name in MODEL_ALGORITHMS:
+        own = f"{name}: presets {', '.join(presets_of(name))}; variants {', '.join(get_args(Variant))}"
+        console.print(own, highlight=False)
     return 0
 
 
-def preset_line(name: str) -> str:
+def preset_line(name: str, values: Mapping[str, Any]) -> str:
     """`preset quick: total_steps 300,000, ...`"""
-    from safepo.config import PRESETS
-
-    return f"preset {name}: {', '.join(f'{k} {v:,}' for k, v in PRESETS[name].items())}"
+    return f"preset {name}: {', '.join(f'{k} {v:,}' for k, v in values.items())}"
 
 
 if __name__ == "__main__":

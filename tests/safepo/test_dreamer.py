@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from safepo import cli
 from safepo.config import make_config
 from safepo.dreamer.agent import split
 from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
@@ -455,6 +456,27 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> Non
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_valid(preset: str) -> None:
     assert config(preset=preset).run.num_envs >= 1
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = [
+        "--preset",
+        "debug",
+        "--variant",
+        "bsrp_lag",
+        "--env-id",
+        TOY,
+        "--total-steps",
+        "200",
+        "--eval-episodes",
+        "0",
+    ]
+    assert cli.main(["train", "safe_dreamer", *args, "--log-dir", str(tmp_path)]) == 0
+    assert "preset debug: deter 32" in capsys.readouterr().out
+    assert cli.main(["list"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "safe_dreamer: presets debug, tiny, tiny_plus" in told
+    assert "variants osrp, osrp_lag, bsrp_lag" in told
 
 
 # Learning
