@@ -16,6 +16,7 @@ from safepo.config import make_config
 from safepo.dreamer.agent import split
 from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
 from safepo.dreamer.nets import TwoHot, mixed, symexp, symlog
+from safepo.dreamer.picture import open_loop_picture
 from safepo.dreamer.planner import elites, plan
 from safepo.dreamer.replay import Replay
 from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
@@ -503,3 +504,43 @@ def test_the_model_learns_a_linear_system() -> None:
     spread = (unseen.vector[3:, :, 0] - unseen.vector[2, :, 0]).square().mean()
     assert error < 0.3 * spread, "better than to believe that nothing moves"
     assert (reward[3:] - unseen.reward[3:]).square().mean() < 0.5 * spread
+
+
+def moving_square(length: int, batch: int, seed: int = 0) -> Sequences:
+    """Images 16 x 16 of a white square that the action moves up or down by two pixels; it begins anywhere."""
+    rng = np.random.default_rng(seed)
+    action = rng.choice([-1.0, 1.0], (length, batch, 1))
+    row = 6 + 2 * rng.integers(-1, 2, batch) + np.concatenate([np.zeros((1, batch)), 2 * action[:-1, :, 0].cumsum(0)])
+    row = row.astype(int) % 16
+    image = np.zeros((length, batch, 3, 16, 16), np.uint8)
+    for t, b in np.ndindex(length, batch):
+        image[t, b, :, np.arange(row[t, b], row[t, b] + 4) % 16, 6:10] = 255
+    first = torch.zeros(length, batch)
+    first[0] = 1
+    zero = torch.zeros(length, batch)
+    actions = torch.from_numpy(action).float()
+    return Sequences(torch.zeros(length, batch, 0), torch.from_numpy(image), actions, zero, zero, first, zero)
+
+
+def test_the_model_learns_to_see() -> None:
+    """It fits a batch of images, and predicts most of it from the actions alone; the picture shows both."""
+    values = {k: v for k, v in PRESETS["debug"].items() if hasattr(SafeDreamerSettings, k)}
+    settings = SafeDreamerSettings(**{**values, "deter": 64, "units": 64, "stoch": 8, "classes": 8, "free_nats": 0.1})
+    model, data, noise = WorldModel(settings, Shapes(0, 3, 16), 1, generator()), moving_square(6, 12), generator(1)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3, fused=True)
+    for _ in range(220):
+        loss, _, parts = model.loss(data, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = data.image.float() / 255
+    spread = (seen - seen.mean((0, 1))).square().sum((-1, -2, -3)).mean()
+    assert parts["image"] < 0.2 * spread
+    with torch.no_grad():
+        feature, _, _ = model.open_loop(data, 3, noise)
+        _, image = model.decode(feature)
+    assert image is not None
+    assert (image[3:] - seen[3:]).square().sum((-1, -2, -3)).mean() < 0.5 * spread
+    picture = open_loop_picture(model, data, 3)
+    assert picture.shape == (3 * 18 + 8, 4 * 18, 3)
+    assert abs(picture[:16, :16].astype(float) / 255 - seen[2, 0].movedim(0, -1).numpy()).max() < 0.01
