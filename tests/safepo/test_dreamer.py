@@ -22,7 +22,7 @@ from safepo.dreamer.replay import Replay
 from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
 from safepo.dreamer.world_model import Sequences, Shapes, State, WorldModel
 from safepo.errors import UserError
-from safepo.evaluation import write_json
+from safepo.evaluation import evaluate, write_json
 from safepo.observations import ObsMap
 from safepo.trainer import make_trainer, resume, start
 from safepo.view import View
@@ -544,3 +544,44 @@ def test_the_model_learns_to_see() -> None:
     picture = open_loop_picture(model, data, 3)
     assert picture.shape == (3 * 18 + 8, 4 * 18, 3)
     assert abs(picture[:16, :16].astype(float) / 255 - seen[2, 0].movedim(0, -1).numpy()).max() < 0.01
+
+
+# Learning the toy
+
+LIMITS = {"dreamer": 0.16, "bsrp_lag": 0.16, "osrp": 3.33, "osrp_lag": 3.33}
+"""Costs of an episode: a discounted return of 0.2, and 0.5 on the planner's horizon."""
+
+
+def train_toy(variant: str, seed: int, updates: int) -> dict[str, float]:
+    """Return and cost of 64 episodes after so many updates, of which preset `tiny` makes one in 4 decisions."""
+    steps = 480 + 4 * updates
+    limit = LIMITS[variant]
+    trainer = make_trainer(config(preset="tiny", variant=variant, seed=seed, cost_limit=limit, steps_per_epoch=steps))
+    trainer.start()
+    assert trainer.run_epoch()["train/updates"] == updates
+    result = evaluate(trainer.policy(), TOY, 64, seed=5, deterministic=True)
+    trainer.close()
+    return {name: result[name]["mean"] for name in ("return", "cost")}
+
+
+def test_the_actor_finds_the_goal() -> None:
+    """A short version of the next; a random policy has return -0.7."""
+    assert train_toy("dreamer", 0, 800)["return"] > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variant", "updates", "most", "least"),
+    [
+        ("dreamer", 2000, np.inf, 12.0),
+        ("bsrp_lag", 2000, 0.3, 3.0),
+        ("osrp", 1400, 2.0, 5.0),
+        ("osrp_lag", 1400, 2.0, 5.0),
+    ],
+)
+def test_the_toy_is_learnt(variant: str, updates: int, most: float, least: float) -> None:
+    """At most such a cost and at least such a return, means over three seeds; ignoring costs costs 4.2."""
+    found = [train_toy(variant, seed, updates) for seed in range(3)]
+    cost, return_ = (np.mean([x[name] for x in found]) for name in ("cost", "return"))
+    assert cost <= most, found
+    assert return_ >= least, found
