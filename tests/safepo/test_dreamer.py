@@ -575,8 +575,8 @@ def test_the_actor_finds_the_goal() -> None:
     [
         ("dreamer", 2000, np.inf, 12.0),
         ("bsrp_lag", 2000, 0.3, 3.0),
-        ("osrp", 1400, 2.0, 5.0),
-        ("osrp_lag", 1400, 2.0, 5.0),
+        ("osrp", 1400, 2.5, 5.0),
+        ("osrp_lag", 1400, 2.5, 5.0),
     ],
 )
 def test_the_toy_is_learnt(variant: str, updates: int, most: float, least: float) -> None:
