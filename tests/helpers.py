@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium
@@ -119,3 +122,20 @@ def arrays(value: Any) -> list[np.ndarray[Any, Any]]:
     if isinstance(value, list | tuple):
         return [x for v in value for x in arrays(v)]
     return []
+
+
+@contextlib.contextmanager
+def x_server() -> Iterator[str]:
+    """Start Xvfb; its display, or nothing if it does not start."""
+    read, write = os.pipe()
+    # Without -noreset it starts anew whenever the last window closes, and refuses windows meanwhile.
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset"]
+    server = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    try:
+        yield f":{number}" if number else ""
+    finally:
+        server.terminate()
+        server.wait(10)

@@ -31,6 +31,7 @@ from safety_gym.tasks.fading import FADING_OPTION_HELP, FadingConfig
 from safety_gym.tasks.formula_one import FORMULA_ONE_OPTION_HELP, FormulaOneConfig
 from safety_gym.tasks.velocity import VELOCITY_OPTION_HELP, VelocityConfig
 from safety_gym.views import SafetyEnv
+from tests.helpers import x_server
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -469,20 +470,10 @@ def display() -> Iterator[str]:
     if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
         pytest.skip("Xvfb and xdotool are not installed: no window and no keys")
     pytest.importorskip("pygame", reason="the window needs pygame")
-    read, write = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
-        pass_fds=(write,),
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        number = pipe.readline().strip()
-    if not number:
-        pytest.skip("Xvfb does not start")
-    yield f":{number}"
-    server.terminate()
-    server.wait(10)
+    with x_server() as address:
+        if not address:
+            pytest.skip("Xvfb does not start")
+        yield address
 
 
 def press(display: str, *args: str) -> None:

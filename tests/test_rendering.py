@@ -16,6 +16,7 @@ import pytest
 from safety_gym import rendering
 from safety_gym.rendering import FrameRenderer, GLUnavailable, Marker, compass_marker, cost_marker, grid, lidar_markers
 from safety_gym.viewer import SPEEDS, DisplayUnavailable, Events, Keyboard, Playback, Viewer, advance, play
+from tests.helpers import x_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -550,15 +551,8 @@ def display():
     if shutil.which("Xvfb") is None:
         yield {"SDL_VIDEODRIVER": "dummy"}
         return
-    read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.DEVNULL)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        number = pipe.readline().strip()
-    yield {"DISPLAY": f":{number}"} if number else {"SDL_VIDEODRIVER": "dummy"}
-    server.terminate()
-    server.wait(10)
+    with x_server() as address:
+        yield {"DISPLAY": address} if address else {"SDL_VIDEODRIVER": "dummy"}
 
 
 class TestViewer:

@@ -159,10 +159,7 @@ def test_failed_run_shows_its_traceback(opened: Opened) -> None:
 
 def test_narrow_page_does_not_overflow(opened: Opened) -> None:
     opened.page.set_viewport_size(NARROW)
-    opened.page.wait_for_function(
-        "document.querySelector('#task0-return .main-svg').getBoundingClientRect().width < 400"
-    )
-    width = opened.page.evaluate("document.documentElement.scrollWidth")
-    assert width <= NARROW["width"]
+    # The figures shrink one after another; what never fits ends in a timeout.
+    opened.page.wait_for_function(f"document.documentElement.scrollWidth <= {NARROW['width']}")
     boxes = [opened.page.locator(f"#task0-{kind}").bounding_box() for kind in ("return", "cost", "scatter")]
     assert len({round(box["x"]) for box in boxes}) == 1 and boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
