@@ -249,6 +249,19 @@ def run_async(walker: str, n: int, steps: int, seed: int) -> Measurement:
     return Measurement(steps * n, wall)
 
 
+def program(name: str) -> str:
+    """An argument that names a program."""
+    if shutil.which(name) is None:
+        raise argparse.ArgumentTypeError(f"{name!r}: no such program")
+    return name
+
+
+def save(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
+
+
 class Reference:
     """The reference suite in a subprocess; `None` path: absent."""
 
@@ -442,7 +455,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(2, cores), help="threads of both batches")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats; medians are printed")
     parser.add_argument("--bare-steps", type=int, default=300, help="steps of the bare batch per repeat")
-    parser.add_argument("--reference-python", help="a Python 3.10 with safety-gymnasium==1.0.0: compare with it")
+    parser.add_argument(
+        "--reference-python", type=program, help="Python 3.10 with safety-gymnasium==1.0.0 to compare with"
+    )
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"), help="where results go")
     parser.add_argument("--profile", action="store_true", help="no table: where one episode spends its time")
     parser.add_argument("--profile-lines", type=int, default=25, help="functions listed by --profile")
@@ -452,8 +467,6 @@ def parse_args() -> argparse.Namespace:
             (multi_agent.parse if is_multi_agent(env_id) else safety_gym.registry.parse)(env_id)
     except (ValueError, NotImplementedError) as error:
         parser.error(str(error))
-    if args.reference_python and shutil.which(args.reference_python) is None:
-        parser.error(f"--reference-python {args.reference_python!r}: no such program")
     return args
 
 
@@ -475,8 +488,7 @@ def main() -> None:
             rows = measure_id(env_id, args, reference)
             report["rows"] += rows
             print_table(f"{env_id}", rows)
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(report, indent=1))  # after every id: an interrupted run keeps its part
+            save(args.json, report)  # after every id: an interrupted run keeps its part
     finally:
         if reference is not None:
             reference.close()

@@ -26,11 +26,9 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import math
 import os
 import pstats
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -41,7 +39,7 @@ from typing import Any
 import torch
 
 import safety_gym
-from benchmarks.speed import Reference, machine, print_cells
+from benchmarks.speed import Reference, machine, print_cells, program, save
 from benchmarks.yardstick import YARDSTICKS
 from safepo.config import Config, RunConfig, make_config
 from safepo.envs import VectorEnv
@@ -279,7 +277,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=min(2, os.cpu_count() or 1), help="threads that step the environments")
     add("--torch-threads", type=int, default=default.torch_threads, help="threads of torch in both")
     add("--repeats", type=int, default=3, help="interleaved repeats; medians are printed")
-    add("--reference-python", help="a Python 3.10 with safety-gymnasium==1.0.0: measure its environments, too")
+    add(
+        "--reference-python",
+        type=program,
+        help="Python 3.10 with safety-gymnasium==1.0.0: measure its environments, too",
+    )
     add("--json", type=Path, default=Path("benchmarks/results/training.json"), help="where results go")
     add("--profile", action="store_true", help="no table: where both updates spend their time")
     add("--profile-lines", type=int, default=25, help="rows listed by --profile")
@@ -296,8 +298,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for count in (args.num_envs, args.yardstick_envs):
         if args.steps_per_epoch % count:
             parser.error(f"--steps-per-epoch {args.steps_per_epoch} is not a multiple of {count} environments")
-    if args.reference_python and shutil.which(args.reference_python) is None:
-        parser.error(f"--reference-python {args.reference_python!r}: no such program")
     return args
 
 
@@ -319,8 +319,7 @@ def main(argv: list[str] | None = None) -> None:
             result = measure_algorithm(algorithm, args, reference)
             report["results"].append(result)
             print_result(result)
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(report, indent=1))  # after each: an interrupted run keeps its part
+            save(args.json, report)  # after each: an interrupted run keeps its part
     finally:
         if reference is not None:
             reference.close()

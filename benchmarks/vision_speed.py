@@ -19,9 +19,7 @@ Results go to a JSON file as well, with the machine, the load, the versions and 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import statistics
 import time
 from pathlib import Path
@@ -30,7 +28,7 @@ from typing import Any
 import gymnasium
 
 import safety_gym
-from benchmarks.speed import Reference, draw_actions, machine, print_cells
+from benchmarks.speed import Reference, draw_actions, machine, print_cells, program, save
 from safety_gym import rendering
 from safety_gym.vision import Vision
 
@@ -115,7 +113,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400, help="frames of a measurement")
     parser.add_argument("--samples", type=int, default=0, help="samples per pixel; the reference takes 4")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats; medians are printed")
-    parser.add_argument("--reference-python", help="a Python 3.10 with safety-gymnasium==1.0.0: compare with it")
+    parser.add_argument(
+        "--reference-python", type=program, help="Python 3.10 with safety-gymnasium==1.0.0 to compare with"
+    )
     parser.add_argument("--reference-steps", type=int, default=100, help="frames of a measurement of the reference")
     parser.add_argument("--reference-vector", action="store_true", help="also the reference's vector environment")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/vision_speed.json"), help="results")
@@ -126,8 +126,6 @@ def parse_args() -> argparse.Namespace:
                 parser.error(f"{env_id}: expected an id with the suffix Vision")
         except ValueError as error:
             parser.error(str(error))
-    if args.reference_python and shutil.which(args.reference_python) is None:
-        parser.error(f"--reference-python {args.reference_python!r}: no such program")
     return args
 
 
@@ -149,8 +147,7 @@ def main() -> None:
             report["rows"] += rows
             cells = [[form.format(row[key]) if key in row else "" for _, key, form in COLUMNS] for row in rows]
             print_cells(env_id, [head for head, _, _ in COLUMNS], cells)
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(report, indent=1))
+            save(args.json, report)
     finally:
         if reference is not None:
             reference.close()

@@ -44,14 +44,6 @@ def scene() -> tuple[mujoco.MjModel, mujoco.MjData]:
     return small_scene()
 
 
-@pytest.fixture(scope="module")
-def opengl() -> str:
-    try:
-        return rendering.select_backend()
-    except GLUnavailable as error:
-        pytest.skip(f"no OpenGL backend: {error}")
-
-
 def run_python(code: str, **env: str | None) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter; an environment variable given as None is removed."""
     merged: dict[str, str | None] = {**os.environ, "PYTHONPATH": str(ROOT), **env}

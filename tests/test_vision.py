@@ -22,7 +22,7 @@ from gymnasium.wrappers import FrameStackObservation
 import safety_gym
 from benchmarks import vision_speed
 from safety_gym import rendering
-from safety_gym.rendering import FrameRenderer, GLUnavailable
+from safety_gym.rendering import FrameRenderer
 from safety_gym.vision import Vision
 from tests import test_fork
 from tests.helpers import NAVIGATION, actions, assert_same
@@ -34,14 +34,6 @@ STATISTICS = Path(__file__).parent / "data" / "vision.json"
 SMALL = Vision(32, 24)
 TASKS = [i for i in NAVIGATION if i.startswith("SafetyPoint") and i.endswith("1-v0")]
 """One id per task that has several levels."""
-
-
-@pytest.fixture(scope="module")
-def opengl() -> str:
-    try:
-        return rendering.select_backend()
-    except GLUnavailable as error:
-        pytest.skip(f"no OpenGL backend: {error}")
 
 
 needs_gl = [pytest.mark.gl, pytest.mark.usefixtures("opengl")]
