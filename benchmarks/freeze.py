@@ -16,6 +16,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.store import Store
 from benchmarks.worker import hardware
 from safepo import checkpoint
@@ -58,6 +60,7 @@ def slim(state: dict[str, Any]) -> dict[str, Any]:
 
 def score(path: Path, episodes: int = DEFAULT_EPISODES) -> dict[str, Any]:
     """Evaluate a checkpoint as `safepo eval` does by default; means, intervals and the number of episodes."""
+    torch.set_num_threads(1)  # as there: the sums of several threads round differently
     result = evaluate_run(path, episodes)
     return {
         "episodes": result["deterministic"]["episodes"],
