@@ -7,9 +7,10 @@ episode; the cost limit of bsrp_lag is that of an episode, brought to the scale 
 as osrp does, without a limit, instead of weighing them by a temperature; deterministic evaluation takes the actor's
 mean.
 Differs from the code published with it in: time limits are not terminal; the limit 0 can be met and only feasible
-plans are elites; evaluation does not move the multiplier, which is part of the checkpoint, and its
-smoothed cost starts at the first episode's; the last plan is forgotten at an episode's end; observations are the
-environment's own, with positions only where `observe` names them.
+plans are elites; evaluation does not move the multiplier, which is part of the checkpoint, and its smoothed cost starts
+at the first episode's; the last plan is forgotten at an episode's end; vectors are reconstructed as their symlogs, for
+an accelerometer's peaks would drown a lidar in squared errors of raw values; observations are the environment's own,
+with positions only where `observe` names them.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def open_loop_picture(model: WorldModel, data: Sequences, context: int) -> NDArr
     if image is not None:
         rows.append(_image_rows(data.image[:, 0].float() / 255, image[:, 0].clamp(0, 1), context))
     if vector is not None:
-        rows.append(_vector_rows(symlog(data.vector[:, 0]), symlog(vector[:, 0]), context))
+        rows.append(_vector_rows(symlog(data.vector[:, 0]), vector[:, 0], context))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 8), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     return np.concatenate(padded)

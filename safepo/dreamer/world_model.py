@@ -192,7 +192,7 @@ class WorldModel(nn.Module):
     def loss(self, data: Sequences, generator: torch.Generator) -> tuple[Tensor, State, dict[str, Tensor]]:
         """The mean over T and B of (arXiv:2301.04104, equations 4 and 5; cost: arXiv:2307.07176, equation 3)
 
-            recon   |x - decoder|^2 of images and, times `vector_scale`, of raw vectors, summed over their entries
+            recon   |x - decoder|^2 of images and, times `vector_scale`, of symlogs of vectors; sums over entries
             reward  - ln p(r | feature), two-hot
             cost    - ln p(c | feature), two-hot, times `cost_weight` where c >= 1
             cont    - ln p(1 - terminal | feature), Bernoulli
@@ -220,13 +220,13 @@ class WorldModel(nn.Module):
         vector, image = self.decode(feature)
         losses = {}
         if vector is not None:
-            losses["vector"] = self.settings.vector_scale * (vector - data.vector).square().sum(-1)
+            losses["vector"] = self.settings.vector_scale * (vector - symlog(data.vector)).square().sum(-1)
         if image is not None:
             losses["image"] = (image - data.image.float() / 255).square().sum((-1, -2, -3))
         return losses
 
     def decode(self, feature: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Reconstruct vectors (T, B, v) and images (T, B, c, s, s) in [0, 1] from features (T, B, f)."""
+        """Reconstruct symlogs of vectors (T, B, v) and images (T, B, c, s, s) in [0, 1] from features (T, B, f)."""
         vector = self.decode_vector(feature).float() if self.decode_vector is not None else None
         if self.decode_image is None:
             return vector, None
