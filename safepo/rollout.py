@@ -84,6 +84,30 @@ class EpisodeStats:
         self.last, self.nepisode, self.recorded = np.array(state["last"]), state["nepisode"], []
 
 
+class EpisodeSums:
+    """What the running episodes of n environments have summed up, as `EpisodeStats` names it: return, cost, length,
+    the cost of each source, then `extra` of the collector's own."""
+
+    def __init__(self, num_envs: int, cost_names: tuple[str, ...], extra: tuple[str, ...] = ()) -> None:
+        self.names = ("ep/return", "ep/cost", "ep/length", *source_names((*cost_names, *extra)))
+        self.values = np.zeros((num_envs, len(self.names)))
+
+    def add(self, step: Step, extra: NDArray[np.float64] | None = None) -> list[tuple[int, list[float]]]:
+        """Take in a step; return environment and sums of each episode that it ended, which begin anew."""
+        sums, nsource = self.values, step.costs.shape[1]
+        sums[:, 0] += step.reward
+        sums[:, 1] += step.cost
+        sums[:, 2] += 1
+        if nsource:
+            sums[:, 3 : 3 + nsource] += step.costs
+        if extra is not None:
+            sums[:, 3 + nsource :] += extra
+        ids = np.flatnonzero(step.terminated | step.truncated)
+        ended = [(int(i), sums[i].tolist()) for i in ids]
+        sums[ids] = 0
+        return ended
+
+
 class SafetyRecord:
     """How unsafe training has been since it started; by definition nothing is forgotten.
 
@@ -161,15 +185,13 @@ class Collector:
         self.signals = CostSignals(tuple(limits), env.cost_names)
         self.safety = SafetyRecord(np.array(list(limits.values())), self.num_envs)
         self._ended: list[tuple[int, int, list[float]]] = []
-        self.stats = EpisodeStats(
-            ("ep/return", "ep/cost", "ep/length", *source_names((*env.cost_names, *self.signals.groups)))
-        )
-        self.sums = np.zeros((env.num_envs, len(self.stats.names)))
+        self.sums = EpisodeSums(env.num_envs, env.cost_names, tuple(self.signals.groups))
+        self.stats = EpisodeStats(self.sums.names)
         self.obs = env.obs.empty(env.num_envs)
 
     def reset(self, seed: int) -> None:
         """Start fresh episodes; environment i of all processes is seeded with `seed + i`."""
-        self.sums[:] = 0
+        self.sums.values[:] = 0
         self.safety.streak[:] = 0
         self.obs = self._observe(self.env.reset(seed + self.group.rank * self.env.num_envs))
 
@@ -238,18 +260,10 @@ class Collector:
         return self.env.obs.with_vectors(obs, self.normalizer(self.env.obs.vectors(obs)))
 
     def _count(self, t: int, step: Step, limited: NDArray[np.float64]) -> None:
-        """Add to the running episode sums; put aside and clear those of finished episodes."""
-        sums, nsource = self.sums, step.costs.shape[1]
-        sums[:, 0] += step.reward
-        sums[:, 1] += step.cost
-        sums[:, 2] += 1
-        if nsource:
-            sums[:, 3 : 3 + nsource] += step.costs
-        if self.signals.groups:
-            sums[:, 3 + nsource :] += limited[:, self.signals.group_columns]
-        for i in np.flatnonzero(step.terminated | step.truncated):
-            self._ended.append((t, self.group.rank * self.env.num_envs + int(i), sums[i].tolist()))
-            sums[i] = 0
+        """Add to the running episodes; put aside those that ended."""
+        extra = limited[:, self.signals.group_columns] if self.signals.groups else None
+        before = self.group.rank * self.env.num_envs
+        self._ended += [(t, before + i, sums) for i, sums in self.sums.add(step, extra)]
 
     def episode_costs(self, episode: dict[str, float]) -> NDArray[np.float64]:
         """Return the smoothed episode cost of each limit, (k,), from what `EpisodeStats.close_epoch` returned."""
@@ -276,7 +290,7 @@ class Collector:
             "stats": self.stats.state_dict(),
             "safety": self.safety.state_dict(),
             "parts": self.group.gather_objects(
-                {"sums": self.sums.copy(), "obs": self.obs.copy(), "env": self.env.get_state()}
+                {"sums": self.sums.values.copy(), "obs": self.obs.copy(), "env": self.env.get_state()}
             ),
         }
 
@@ -292,7 +306,7 @@ class Collector:
         part = state["parts"][self.group.rank]
         self.env.reset(seed=fallback_seed)
         self.env.set_state(part["env"])
-        self.sums, self.obs = np.array(part["sums"]), np.array(part["obs"])
+        self.sums.values, self.obs = np.array(part["sums"]), np.array(part["obs"])
         return True
 
 

@@ -20,7 +20,7 @@ from safepo.dreamer.replay import Field, Replay
 from safepo.envs import Step
 from safepo.errors import UserError
 from safepo.policy import describe
-from safepo.rollout import EpisodeStats, SafetyRecord, source_names
+from safepo.rollout import EpisodeStats, EpisodeSums, SafetyRecord
 from safepo.trainer import Trainer, finite
 
 Found = defaultdict[str, list[float | torch.Tensor]]
@@ -85,9 +85,9 @@ class DreamerCollector:
         self.env, self.agent, self.rng = env, agent, rng
         n = env.num_envs
         self.player = Player(agent, n, noise)
-        self.stats = EpisodeStats(("ep/return", "ep/cost", "ep/length", *source_names(env.cost_names)))
+        self.sums = EpisodeSums(n, env.cost_names)
+        self.stats = EpisodeStats(self.sums.names)
         self.safety = SafetyRecord(np.array([agent.cost_limit]), n)
-        self.sums = np.zeros((n, len(self.stats.names)))
         self.pending = np.zeros((n, 2))
         self.first = np.ones(n, bool)
         self.obs = np.zeros((n, env.nobs))
@@ -123,7 +123,7 @@ class DreamerCollector:
         n = self.env.num_envs
         self.obs = self.env.reset(seed)
         self._begin(np.ones(n, bool))
-        self.sums[:] = 0
+        self.sums.values[:] = 0
         self.safety.streak[:] = 0
 
     def _begin(self, first: NDArray[np.bool_]) -> None:
@@ -184,30 +184,23 @@ class DreamerCollector:
 
     def _take_in(self, step: Step, over: NDArray[np.bool_]) -> None:
         """Add up rewards and costs; close the episodes that ended."""
-        signals = np.stack([step.reward, step.cost], 1)
-        self.pending += signals
-        self.sums[:, :2] += signals
-        self.sums[:, 2] += 1
-        if step.costs.size:
-            self.sums[:, 3:] += step.costs
+        self.pending += np.stack([step.reward, step.cost], 1)
         self.obs = step.obs
-        ids = np.flatnonzero(over)
-        if not len(ids):
-            return
-        assert step.final_obs is not None
-        self._record(ids, step.final_obs[ids], np.zeros((len(ids), self.env.nact)), step.terminated[ids])
-        for i in ids:
-            self.stats.add(self.sums[i].tolist())
-            self.safety.add_episode(self.sums[i, 1:2])
+        for _, sums in self.sums.add(step):
+            self.stats.add(sums)
+            self.safety.add_episode(np.array(sums[1:2]))
             length = float(np.mean([episode[2] for episode in self.stats.window]))
-            self.agent.episode_ended(float(self.sums[i, 1]), length, self.decisions)
-        self.sums[ids] = 0
-        self._begin(over)
+            self.agent.episode_ended(sums[1], length, self.decisions)
+        ids = np.flatnonzero(over)
+        if len(ids):
+            assert step.final_obs is not None
+            self._record(ids, step.final_obs[ids], np.zeros((len(ids), self.env.nact)), step.terminated[ids])
+            self._begin(over)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("sums", "pending", "first", "obs")
         return {
-            **{name: getattr(self, name).copy() for name in names},
+            **{name: getattr(self, name).copy() for name in ("pending", "first", "obs")},
+            "sums": self.sums.values.copy(),
             "counters": [self.decisions, self.updates],
             "rng": self.rng.bit_generator.state,
             "player": self.player.state_dict(),
@@ -232,6 +225,7 @@ class DreamerCollector:
             return False
         self.env.reset(seed=fallback_seed)
         self.env.set_state(state["env"])
-        for name in ("sums", "pending", "first", "obs"):
+        for name in ("pending", "first", "obs"):
             setattr(self, name, np.array(state[name]))
+        self.sums.values = np.array(state["sums"])
         return True

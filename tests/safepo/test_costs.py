@@ -147,7 +147,7 @@ def test_the_suites_entries_can_be_limited() -> None:
     signals = c.collect(net, 250)["rewards"][:, :, 1:]
     names = list(c.stats.names)
     columns = [names.index(name) for name in ("cost/hazards", "cost/vases_contact", "cost/vases", "ep/cost")]
-    np.testing.assert_allclose(signals.sum(axis=0), c.sums[:, columns])
+    np.testing.assert_allclose(signals.sum(axis=0), c.sums.values[:, columns])
     assert (signals.sum(axis=(0, 1)) > 0).all() and set(np.unique(signals[:, :, 2])) == {0.0, 1.0}
     c.env.close()
 

@@ -70,7 +70,7 @@ def test_epoch_cut_bootstraps_the_current_observation_and_episodes_continue() ->
     np.testing.assert_array_equal(first["next_values"][-1], net.values(torch.from_numpy(c.obs)).numpy())
     second = c.collect(net, 2)
     np.testing.assert_array_equal(second["rewards"][:, 0, 0], [6, 7])
-    assert c.sums[0].tolist() == [28, 280, 7]
+    assert c.sums.values[0].tolist() == [28, 280, 7]
 
 
 def test_epoch_without_finished_episode_keeps_the_last_cost() -> None:
@@ -134,9 +134,9 @@ def test_fresh_episodes_start_fresh_statistics() -> None:
     """Sums and running violations of the episodes given up are forgotten, what is known for good is kept."""
     c, net = collector("ToyClockLong-v0", 2)
     c.collect(net, 5)
-    assert c.safety.streak.tolist() == [5, 5] and c.sums[0, 2] == 5
+    assert c.safety.streak.tolist() == [5, 5] and c.sums.values[0, 2] == 5
     c.reset(1)
-    assert not c.safety.streak.any() and not c.sums.any()
+    assert not c.safety.streak.any() and not c.sums.values.any()
     c.collect(net, 3)
     assert c.safety.metrics()["safety/longest_violation"] == 5 and c.safety.nstep == 16
 
