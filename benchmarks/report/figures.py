@@ -31,6 +31,10 @@ COLOURS = {
     "cup": "#9467bd",
     "focops": "#e377c2",
     "cppo_pid": "#0b3d91",
+    "safe_dreamer/dreamer": "#a65628",
+    "safe_dreamer/bsrp_lag": "#d62728",
+    "safe_dreamer/osrp": "#2ca02c",
+    "safe_dreamer/osrp_lag": "#9467bd",
 }
 """Browns and greys ignore the cost."""
 MORE_COLOURS = ("#bcbd22", "#7f2a00", "#00695c", "#ad1457", "#4527a0", "#827717")
@@ -62,17 +66,15 @@ class Figure:
 
 
 def looks(results: Results) -> dict[str, Look]:
-    """By method. Variants of one algorithm share its colour and differ in dash and marker."""
+    """By method. Configurations of one algorithm share its colour and differ in dash and marker."""
     found: dict[str, Look] = {}
     seen: dict[str, int] = {}
-    for method, algorithm in (
-        results.runs.sort_values("order", kind="stable")[["method", "algorithm"]].drop_duplicates().values
-    ):
-        variant = seen[algorithm] = seen.get(algorithm, -1) + 1
-        aware = constrained(algorithm)
+    for method, kind in results.runs.sort_values("order", kind="stable")[["method", "kind"]].drop_duplicates().values:
+        number = seen[kind] = seen.get(kind, -1) + 1
+        aware = constrained(kind)
         dashes = ("solid", "dot", "longdashdot") if aware else ("dash", "dashdot", "longdash")
         symbols = ("circle", "square", "diamond") if aware else ("circle-open", "square-open", "diamond-open")
-        found[method] = Look(_colour(algorithm), dashes[variant % 3], symbols[variant % 3], aware)
+        found[method] = Look(_colour(kind), dashes[number % 3], symbols[number % 3], aware)
     return found
 
 
@@ -165,13 +167,11 @@ def _round(value: float, digits: int) -> float | int:
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 
-def _colour(algorithm: str) -> str:
-    if algorithm in COLOURS:
-        return COLOURS[algorithm]
-    known = [*ALL_ALGORITHMS, algorithm]
-    return MORE_COLOURS[
-        (known.index(algorithm) if algorithm in ALL_ALGORITHMS else sum(algorithm.encode())) % len(MORE_COLOURS)
-    ]
+def _colour(kind: str) -> str:
+    if kind in COLOURS:
+        return COLOURS[kind]
+    place = list(ALL_ALGORITHMS).index(kind) if kind in ALL_ALGORITHMS else sum(kind.encode())
+    return MORE_COLOURS[place % len(MORE_COLOURS)]
 
 
 def _edge(look: Look) -> dict[str, Any]:

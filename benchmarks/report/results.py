@@ -1,7 +1,8 @@
 """What a report is made of: one row per run, one row per (task, method), curves, and normalised scores.
 
-A *task* is an environment with a cost limit, so that runs under two limits never mix. A *method* is an algorithm; where
-one task has several configurations of an algorithm, the settings in which they differ become part of its name.
+A *task* is an environment with a cost limit, so that runs under two limits never mix. A *method* is an algorithm (or a
+variant of it, such as those of Safe DreamerV3); where one task has several configurations of it, the settings in which
+they differ become part of its name.
 
     results = read_results(store)          # anything with the frames runs(), curves(), evaluations()
     results.finals                         # a row per run: last logged metrics, evaluation, score
@@ -23,6 +24,7 @@ import pandas as pd
 from benchmarks.report.statistics import Estimate, Floats, interquartile_means, profile, t_interval
 from safepo.algorithms import ALL_ALGORITHMS
 from safepo.config import NOT_HASHED
+from safepo.dreamer.settings import IGNORES_COST, TITLES
 from safepo.errors import UserError, did_you_mean
 
 DATA = Path(__file__).parents[1]
@@ -137,6 +139,7 @@ def read_results(store: Frames, suites: Sequence[str] = ()) -> Results:
     runs = runs.copy()
     runs["task"] = [task_name(*row) for row in runs[TASK].itertuples(index=False)]
     runs["group"] = [_group(*row) for row in runs[["run", "env_id", "algorithm", "cost_limit"]].itertuples(index=False)]
+    runs["kind"] = [_kind(*row) for row in runs[["algorithm", "config"]].itertuples(index=False)]
     runs["method"] = _methods(runs)
     runs["order"] = [_order(name) for name in runs["algorithm"]]
     runs = runs.sort_values(["env_id", "cost_limit", "order", "method", "seed"], kind="stable").reset_index(drop=True)
@@ -178,9 +181,11 @@ def named_limits(cost_limit: str) -> dict[str, float]:
     return {_metric(name.strip()): float(value) for name, _, value in parts}
 
 
-def constrained(algorithm: str) -> bool:
-    """Whether the algorithm looks at the cost; one that is not in the table is taken to."""
-    return algorithm not in ALL_ALGORITHMS or ALL_ALGORITHMS[algorithm].constrained
+def constrained(kind: str) -> bool:
+    """Whether an algorithm, or `algorithm/variant`, looks at the cost; one that is not in the table is taken to."""
+    algorithm, _, variant = kind.partition("/")
+    known = algorithm not in ALL_ALGORITHMS or ALL_ALGORITHMS[algorithm].constrained
+    return known and variant not in IGNORES_COST
 
 
 def _metric(name: str) -> str:
@@ -198,11 +203,24 @@ def _group(run: str, env_id: str, algorithm: str, cost_limit: str) -> str:
     return run.rpartition("-seed")[0] or f"{env_id}/{algorithm}/{cost_limit}"
 
 
+def _kind(algorithm: str, config: Any) -> str:
+    """The algorithm, with its variant if it has some."""
+    variant = flat_config(config).get("variant")
+    return f"{algorithm}/{variant}" if variant else algorithm
+
+
+def _title(kind: str) -> str:
+    algorithm, _, variant = kind.partition("/")
+    if variant:
+        return TITLES.get(variant, variant)
+    return ALL_ALGORITHMS[algorithm].title if algorithm in ALL_ALGORITHMS else algorithm
+
+
 def _methods(runs: pd.DataFrame) -> list[str]:
-    """A name per run; settings are added where an algorithm has several configurations in a task."""
+    """A name per run; settings are added where there are several configurations of a kind in a task."""
     names: dict[str, str] = {}
-    for (_, algorithm), members in runs.groupby(["task", "algorithm"]):
-        name = ALL_ALGORITHMS[algorithm].title if algorithm in ALL_ALGORITHMS else algorithm
+    for (_, kind), members in runs.groupby(["task", "kind"]):
+        name = _title(kind)
         first = members.drop_duplicates("group")
         settings = [flat_config(config) for config in first["config"]]
         labels = _differences(settings)
@@ -299,7 +317,7 @@ def _reference(env_id: str, members: pd.DataFrame) -> tuple[float, str]:
 
 def _summary(finals: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation (ddof 1) and interval over the seeds of finished runs, with a rank within the task."""
-    identity = (*TASK, "algorithm", "total_steps", "order", "group")
+    identity = (*TASK, "algorithm", "kind", "total_steps", "order", "group")
     rows = []
     for (task, method), members in finals[finals["status"] == ACTIVE].groupby(["task", "method"], sort=False):
         row = {"task": task, "method": method, "seeds": len(members), **members.iloc[0][list(identity)]}
@@ -309,7 +327,7 @@ def _summary(finals: pd.DataFrame) -> pd.DataFrame:
     statistics = [f"{name}_{kind}" for name in SUMMARISED for kind in STATISTICS]
     summary = pd.DataFrame(rows, columns=["task", "method", "seeds", *identity, *statistics])
     summary["within_limit"] = summary["cost_ratio_mean"] <= 1
-    summary["constrained"] = [constrained(name) for name in summary["algorithm"]]
+    summary["constrained"] = [constrained(kind) for kind in summary["kind"]]
     summary["rank"] = 0
     for _, members in summary.groupby("task"):
         summary.loc[_by_rank(members), "rank"] = range(1, len(members) + 1)

@@ -15,6 +15,11 @@ PLANNING = ("osrp", "osrp_lag", "cem")
 """Variants that act by planning."""
 COST_CRITIC = ("osrp_lag", "bsrp_lag")
 """Variants that need the value of costs beyond the horizon."""
+TITLES: dict[str, str] = {
+    "osrp": "OSRP", "osrp_lag": "OSRP-Lag", "bsrp_lag": "BSRP-Lag", "dreamer": "DreamerV3", "cem": "CEM",
+}  # fmt: skip
+"""What the paper calls the variants."""
+IGNORES_COST = ("dreamer", "cem")
 
 
 @dataclass(frozen=True)

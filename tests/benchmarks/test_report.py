@@ -195,6 +195,19 @@ def test_settings_of_one_algorithm_are_told_apart() -> None:
     assert len({look.colour for look in styles.values()}) == 1 and len({look.dash for look in styles.values()}) == 2
 
 
+def test_variants_are_methods_of_their_own() -> None:
+    fake = FakeStore()
+    for variant in ("dreamer", "osrp", "bsrp_lag"):
+        for repeat in (1, 5) if variant == "osrp" else (5,):
+            fake.add("safe_dreamer", 0, rising(1), rising(1), settings={"variant": variant, "action_repeat": repeat})
+    results = read_results(fake)
+    assert set(results.methods) == {"DreamerV3", "OSRP (action_repeat=1)", "OSRP (action_repeat=5)", "BSRP-Lag"}
+    styles = looks(results)
+    assert len({look.colour for look in styles.values()}) == 3
+    assert {method for method, look in styles.items() if not look.constrained} == {"DreamerV3"}
+    assert not row(results, "DreamerV3")["constrained"] and row(results, "BSRP-Lag")["constrained"]
+
+
 def test_limits_by_name_use_the_largest_ratio() -> None:
     fake = FakeStore()
     limit = "cost_hazards=10,cost_vases_contact=5"
