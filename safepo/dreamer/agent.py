@@ -5,17 +5,21 @@ Huang et al. 2024, "SafeDreamer: Safe Reinforcement Learning with World Models",
 Differs from the paper in: the costs of a plan are compared with the share of the limit that its decisions have in an
 episode; the cost limit of bsrp_lag is that of an episode, brought to the scale of discounted returns; cem ranks plans
 as osrp does, without a limit, instead of weighing them by a temperature; deterministic evaluation takes the actor's
-mean.
-Differs from the code published with it in: time limits are not terminal; the limit 0 can be met and only feasible
-plans are elites; evaluation does not move the multiplier, which is part of the checkpoint, and its smoothed cost starts
-at the first episode's; the last plan is forgotten at an episode's end; vectors are reconstructed as their symlogs, for
-an accelerometer's peaks would drown a lidar in squared errors of raw values; observations are the environment's own,
-with positions only where `observe` names them.
+mean; several environments collect, and plan in one batch; precision is float32 or bfloat16.
+Differs from the code published with it in: time limits are not terminal; a limit of 0 can be met, since plans whose
+predicted cost is below 0.01 a decision count as safe; infeasible plans are elites only where too few are feasible; the
+constraint of bsrp_lag is on the cost return of the replayed states, not on the sum of those along each trajectory;
+some plans of the actor are among the candidates of osrp and osrp_lag, too; there is no schedule of limits; evaluation
+does not move the multiplier, which is part of the checkpoint, and its smoothed cost starts at the first episode's; the
+last plan is forgotten at an episode's end; vectors are reconstructed as their symlogs, for an accelerometer's peaks
+would drown a lidar in squared errors of raw values; observations are the environment's own, with positions only where
+`observe` names them.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -55,6 +59,7 @@ class SafeDreamer:
         self.multiplier = 0.0
         self.smoothed_cost = float("nan")
         self.episode_length = FIRST_GUESS
+        self.terminated = 0.0
         fused = self.device.type in ("cpu", "cuda")
         s, b = settings, self.behaviour
         self.optimizers = {
@@ -71,9 +76,9 @@ class SafeDreamer:
             self.model.rssm.imagine = torch.compile(self.model.rssm.imagine)  # type: ignore[method-assign]
 
     @property
-    def decisions(self) -> float:
+    def decisions(self) -> int:
         """Decisions of an episode."""
-        return max(self.episode_length / self.settings.action_repeat, 1.0)
+        return math.ceil(self.episode_length / self.settings.action_repeat)
 
     def update(self, data: dict[str, NDArray[Any]]) -> Metrics:
         """One gradient step of everything on replayed sequences (T, B, ...); returns metrics."""
@@ -107,8 +112,15 @@ class SafeDreamer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def discounted_limit(self) -> float:
-        """The cost limit of an episode as one of discounted returns: its cost per decision, for ever."""
-        return self.cost_limit / self.decisions / (1 - self.settings.discount)
+        """The cost limit of an episode as one of discounted returns: its cost per decision, for as long as it goes on.
+
+        That is for ever where a time limit ends episodes, of which the model is not told. Where they terminate after n
+        decisions, 1 to n are left, and the mean over these is taken.
+        """
+        n, gamma = self.decisions, self.settings.discount
+        for_ever = 1 / (1 - gamma)
+        to_the_end = for_ever * (1 - gamma * for_ever * (1 - gamma**n) / n)
+        return self.cost_limit / n * (for_ever + self.terminated * (to_the_end - for_ever))
 
     def sequences(self, data: dict[str, NDArray[Any]]) -> Sequences:
         """Replayed arrays as tensors on the device."""
@@ -117,10 +129,12 @@ class SafeDreamer:
         rest = {name: tensors[name].float() for name in Sequences._fields if name != "image"}
         return Sequences(image=image, **rest)
 
-    def episode_ended(self, cost: float, length: float, decisions: int) -> None:
-        """Hear of a training episode's cost, of the mean episode length so far, and of the decisions taken."""
+    def episode_ended(self, cost: float, length: float, terminated: bool, decisions: int) -> None:
+        """Hear of a training episode: its cost, the mean length of the last ones, whether it terminated by itself, and
+        how many decisions were taken in all."""
         s = self.settings
         self.episode_length = length
+        self.terminated += (1 - s.cost_smoothing) * (terminated - self.terminated)
         past = self.smoothed_cost if np.isfinite(self.smoothed_cost) else cost
         self.smoothed_cost = s.cost_smoothing * past + (1 - s.cost_smoothing) * cost
         if s.variant == "osrp_lag" and decisions >= s.multiplier_start:
@@ -132,6 +146,17 @@ class SafeDreamer:
         """How strongly costs weigh against reward; 0 where they do not."""
         return self.behaviour.lagrangian.multiplier if self.settings.variant == "bsrp_lag" else self.multiplier
 
+    def smoothed(self) -> dict[str, float]:
+        """The episode cost that the multiplier of osrp_lag sees, once an episode has ended."""
+        known = self.settings.variant == "osrp_lag" and math.isfinite(self.smoothed_cost)
+        return {"train/cost_smoothed": self.smoothed_cost} if known else {}
+
+    def frozen(self) -> SafeDreamer:
+        """A copy that acts; it does not change as training goes on."""
+        other = SafeDreamer(self.settings, self.obs, self.nact, self.cost_limit, str(self.device), 0)
+        other.load_state_dict(self.state_dict(), training=False)
+        return other
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
@@ -140,14 +165,14 @@ class SafeDreamer:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "generator": self.generator.get_state(),
             "pid": self.pid.state_dict(),
-            "numbers": [self.multiplier, self.smoothed_cost, self.episode_length],
+            "numbers": [self.multiplier, self.smoothed_cost, self.episode_length, self.terminated],
         }
 
     def load_state_dict(self, state: dict[str, Any], training: bool = True) -> None:
         """Restore; without `training` only what acts."""
         self.model.load_state_dict(state["model"])
         self.behaviour.load_state_dict(state["behaviour"])
-        self.multiplier, self.smoothed_cost, self.episode_length = state["numbers"]
+        self.multiplier, self.smoothed_cost, self.episode_length, self.terminated = state["numbers"]
         if training:
             self.behaviour.load_extra_state(state["extra"])
             for name, optimizer in self.optimizers.items():

@@ -185,9 +185,10 @@ class Behaviour(nn.Module):
             cost = model.two_hot.mean(model.cost(path.feature[1:]))
             cost_returns = lambda_returns(cost, discount, self.cost_critic(path.feature[1:]), s.return_lambda)
             critics.append((self.cost_critic, self.cost_critic.loss(seen, cost_returns, weight)))
-            metrics["cost_return_imagined"] = cost_returns[0].mean().detach()
+            mean_cost = (goes_on * cost_returns[0]).sum() / goes_on.sum().clamp(min=1)
+            metrics["cost_return_imagined"] = mean_cost.detach()
             if s.variant == "bsrp_lag":
-                loss = loss + self.lagrangian(cost_returns[0].mean() - cost_limit)
+                loss = loss + self.lagrangian(mean_cost - cost_limit)
                 metrics["penalty"] = self.lagrangian.coefficient
         return loss, critics, metrics
 

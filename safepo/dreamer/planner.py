@@ -1,8 +1,9 @@
 """Constrained cross-entropy planning in the world model (Huang et al. 2024, arXiv:2307.07176, algorithm 1).
 
-Differs from the paper's code in: only feasible plans can be elites (there, plan 0 fills the places that are left);
-plans at the limit count as feasible, so a limit of 0 can be met; costs are compared per decision of an episode, not per
-environment step; the solution of the last decision is forgotten when an episode ends.
+Differs from the paper's code in: with enough feasible plans only these can be elites (there, plan 0 fills places that
+are left); plans at the limit count as feasible, and so do costs that are next to none, so a limit of 0 can be met;
+costs are compared per decision of an episode, not per environment step, up to where the episode is believed to end;
+the solution of the last decision is forgotten when an episode ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from safepo.dreamer.nets import waiting_times
 from safepo.dreamer.settings import SafeDreamerSettings
 from safepo.dreamer.world_model import State, WorldModel
 
+NEXT_TO_NONE = 0.01
+"""A predicted cost per decision that counts as none: the mean of a distribution over bins is never exactly 0."""
 
 @torch.no_grad()
 def plan(
@@ -34,7 +37,7 @@ def plan(
     """
     s = behaviour.settings
     horizon, n, nact = mean.shape
-    guided = int(s.plan_actor_share * s.plan_samples)
+    guided = round(s.plan_actor_share * s.plan_samples)
     actor_plans = _actor_plans(model, behaviour, state, horizon, guided, generator)
     std = torch.ones_like(mean)
     samples = s.plan_samples - guided
@@ -93,7 +96,9 @@ def evaluate(
         features.append(state.feature)
     feature = torch.stack(features)
     reward, discount = behaviour.signals(model, feature)
-    cost = model.two_hot.mean(model.cost(feature[1:]))
+    goes_on = (discount > 0).to(discount.dtype)
+    alive = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1]]).cumprod(0)
+    cost = alive * model.two_hot.mean(model.cost(feature[1:]))
     score = lambda_returns(reward, discount, behaviour.critic(feature[1:]), s.return_lambda)[0]
     if multiplier and behaviour.cost_critic is not None:
         value = behaviour.cost_critic(feature[1:])
@@ -116,4 +121,5 @@ def cost_budget(settings: SafeDreamerSettings, cost_limit: float, decisions: flo
     """The share of an episode's cost limit that falls on the planner's horizon; `decisions` are those of an episode."""
     if settings.variant == "cem":
         return float("inf")
-    return cost_limit * settings.plan_horizon / max(decisions, settings.plan_horizon)
+    share = cost_limit * settings.plan_horizon / max(decisions, settings.plan_horizon)
+    return max(share, NEXT_TO_NONE * settings.plan_horizon)

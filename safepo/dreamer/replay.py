@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safepo.errors import UserError
+
 Field = tuple[tuple[int, ...], Any]
 
 
@@ -23,6 +25,7 @@ class Replay:
         self.written = np.zeros(num_envs, np.int64)
         self._lost = np.zeros(num_envs, np.int64)
         self.arrays: dict[str, NDArray[Any]] = {}
+        self.folder = folder
         self._header = self.written.copy()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,17 +70,27 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """How much was written; and the records, unless they lie in files."""
         state: dict[str, Any] = {"written": self.written.copy(), "lost": self._lost.copy()}
-        if not any(isinstance(array, np.memmap) for array in self.arrays.values()):
+        if self.folder is None:
             used = int(min(self.written.max(), self.rows))
             state["arrays"] = {name: array[:, :used].copy() for name, array in self.arrays.items()}
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Return to a checkpoint: what was written after it is forgotten, and what that had overwritten is gone."""
-        self.written[:] = state["written"]
-        self._lost = np.maximum(np.array(state["lost"]), self._header)
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Return to a checkpoint: what was written after it is forgotten, and what that had overwritten is gone.
+
+        Returns False if something is. Files that hold less than was written are a `UserError`.
+        """
+        written = np.array(state["written"])
+        if self.folder is not None and (self._header < written).any():
+            raise UserError(
+                f"{self.folder} lacks records of the checkpoint's {int(written.sum())}; move it along with the run's "
+                "folder, or train anew"
+            )
+        self.written[:] = written
+        self._lost = np.maximum(np.array(state["lost"]), np.minimum(self._header, written + self.rows))
         for name, array in state.get("arrays", {}).items():
             self.arrays[name][:, : array.shape[1]] = array
+        return bool((self._oldest() == np.maximum(np.maximum(written, state["lost"]) - self.rows, 0)).all())
 
 
 def _map(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:

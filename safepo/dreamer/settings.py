@@ -135,12 +135,16 @@ class WorldModelSettings(ViewSettings):
         _positive(self, "action_repeat", "deter", "units", "stoch", "head_layers", "mlp_layers", "mlp_units")
         _positive(self, "cnn_depth", "bin_limit", "batch_size", "train_ratio", "prefill", "model_lr", "actor_lr")
         _positive(self, "model_clip", "actor_clip", "imagination", "plan_horizon", "plan_iterations", "plan_elites")
-        _share(self, "unimix", "discount", "return_lambda", "return_decay", "slow_fraction")
+        _share(self, "discount", "return_lambda", "return_decay", "slow_fraction")
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
         for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "cost_weight", "entropy",
                      "lagrange_init", "penalty_init", "penalty_growth", "multiplier_start"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        if not 0 < self.unimix < 1:
+            raise UserError(f"unimix must lie between 0 and 1, got {self.unimix!r}")
+        if not self.discount < 1:
+            raise UserError(f"discount must be below 1, got {self.discount!r}")
         for name in ("classes", "bins", "batch_length"):
             if getattr(self, name) < 2:
                 raise UserError(f"{name} must be at least 2, got {getattr(self, name)!r}")
@@ -152,7 +156,9 @@ class WorldModelSettings(ViewSettings):
 
 @dataclass(frozen=True)
 class SafeDreamerSettings(PIDSettings, WorldModelSettings):
-    """Settings of Safe DreamerV3; the defaults are those of the paper's vision agents."""
+    """Settings of Safe DreamerV3. The defaults are those of the paper's vision agents, but for 32 x 32 classes in place
+    of 48 x 48, plans of the actor among those of osrp and osrp_lag, and what every run has (`num_envs`, `cost_limit`);
+    the paper holds actions for 4 steps (osrp 5)."""
 
     pid_max: float = 0.1
     """osrp_lag: upper bound of the integral and of the multiplier."""

@@ -26,6 +26,8 @@ from safepo.trainer import Trainer, finite
 Found = defaultdict[str, list[float | torch.Tensor]]
 CONTEXT = 5
 """Decisions that an open-loop prediction sees."""
+CANDIDATES = 32
+"""Sequences of which one is shown."""
 
 
 class DreamerTrainer(Trainer):
@@ -37,6 +39,12 @@ class DreamerTrainer(Trainer):
             raise UserError("safe_dreamer trains in one process; start it without torchrun")
         if self.env.action.sizes or self.env.nagent > 1:
             raise UserError(f"{run.env_id}: safe_dreamer acts in environments of one agent with a Box of actions")
+        rows = s.replay_size // run.num_envs
+        if rows < s.batch_length:
+            raise UserError(
+                f"replay_size {s.replay_size}: {rows} decisions in each of {run.num_envs} environments do not hold a "
+                f"sequence of batch_length {s.batch_length}"
+            )
         limit = check_limits(run.cost_limits())
         self.algorithm = SafeDreamer(s, self.env.obs, self.env.nact, limit, self.device, self.seeds.init)
         noise = torch.Generator(self.algorithm.device).manual_seed(self.seeds.noise)
@@ -44,7 +52,11 @@ class DreamerTrainer(Trainer):
 
     def settle(self, run_dir: Path) -> None:
         """Keep the replay in files of the run, so that it may exceed memory and outlives the process."""
-        self.collector.open_replay(run_dir / "replay")
+        if not self.collector.open_replay(run_dir / "replay"):
+            print(
+                "the oldest decisions of the replay were overwritten after the checkpoint: resuming without them, not "
+                "bit-identically"
+            )
 
     def finish(self, run_dir: Path) -> None:
         """Delete the replay of a finished run."""
@@ -66,16 +78,22 @@ class DreamerTrainer(Trainer):
         }
 
     def policy(self) -> DreamerPolicy:
-        return DreamerPolicy(self.algorithm, describe(self.env))
+        return DreamerPolicy(self.algorithm.frozen(), describe(self.env))
 
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
-        """Truth, open-loop prediction and error of a replayed sequence, once the replay holds one."""
+        """Truth, open-loop prediction and error of a replayed sequence, once the replay holds one.
+
+        Of some sequences one that runs over no end of an episode is taken, if there is one: nothing foretells what
+        begins there.
+        """
         s, replay = self.config.settings, self.collector.replay
         length = max(s.batch_length, 2 * CONTEXT)
         if not replay.starts(length).any():
             return {}
-        data = self.algorithm.sequences(replay.sample(1, length, np.random.default_rng(self.epoch)))
-        return {"open_loop": open_loop_picture(self.algorithm.model, data, CONTEXT)}
+        data = replay.sample(CANDIDATES, length, np.random.default_rng(self.epoch))
+        chosen = [int(np.argmin(data["first"][1:].sum(0)))]
+        sequence = self.algorithm.sequences({name: array[:, chosen] for name, array in data.items()})
+        return {"open_loop": open_loop_picture(self.algorithm.model, sequence, CONTEXT)}
 
 
 class DreamerCollector:
@@ -106,11 +124,10 @@ class DreamerCollector:
         """In memory unless `open_replay` came first; images of a whole replay may not fit there."""
         return Replay(self._fields, self.env.num_envs, self.agent.settings.replay_size)
 
-    def open_replay(self, folder: Path) -> None:
-        """Have the replay in files; after loading a checkpoint as it was then."""
+    def open_replay(self, folder: Path) -> bool:
+        """Have the replay in files; after loading a checkpoint as it was then. False if it no longer is."""
         self.replay = Replay(self._fields, self.env.num_envs, self.agent.settings.replay_size, folder)
-        if self._loaded:
-            self.replay.load_state_dict(self._loaded)
+        return self.replay.load_state_dict(self._loaded) if self._loaded else True
 
     def drop_replay(self, folder: Path) -> None:
         import shutil
@@ -147,8 +164,9 @@ class DreamerCollector:
             step = self.env.step(action)
             costs[t, :, 0], over[t] = step.cost, step.terminated | step.truncated
             self._take_in(step, over[t])
-            for name, value in self.player.metrics.items():
-                found[name].append(value)
+            if len(decided) and explore is None:
+                for name, value in self.player.metrics.items():
+                    found[name].append(value)
             started = time.perf_counter()
             self._learn(found)
             learning += time.perf_counter() - started
@@ -159,6 +177,7 @@ class DreamerCollector:
             **self.safety.metrics(),
             **{name: float(np.mean([float(value) for value in values])) for name, values in found.items()},
             "train/multiplier": self.agent.shown_multiplier,
+            **self.agent.smoothed(),
             "train/updates": self.updates,
             "train/decisions": self.decisions,
             "time/update": learning,
@@ -186,11 +205,11 @@ class DreamerCollector:
         """Add up rewards and costs; close the episodes that ended."""
         self.pending += np.stack([step.reward, step.cost], 1)
         self.obs = step.obs
-        for _, sums in self.sums.add(step):
+        for i, sums in self.sums.add(step):
             self.stats.add(sums)
             self.safety.add_episode(np.array(sums[1:2]))
             length = float(np.mean([episode[2] for episode in self.stats.window]))
-            self.agent.episode_ended(sums[1], length, self.decisions)
+            self.agent.episode_ended(sums[1], length, bool(step.terminated[i]), self.decisions)
         ids = np.flatnonzero(over)
         if len(ids):
             assert step.final_obs is not None
@@ -206,7 +225,7 @@ class DreamerCollector:
             "player": self.player.state_dict(),
             "stats": self.stats.state_dict(),
             "safety": self.safety.state_dict(),
-            "replay": self.replay.state_dict(),
+            "replay": self.replay.state_dict() if "replay" in vars(self) else {},  # else nothing was written yet
             "env": self.env.get_state(),
         }
 

@@ -59,7 +59,8 @@ class Shapes:
         sides = {side for shape in images for side in shape[:2]}
         if len(sides) > 1 or any(side < 8 or side & (side - 1) for side in sides):
             raise UserError(
-                f"images must be square, all of one size, a power of two of at least 8; got {sorted(images)}"
+                "images must be square, all of one size, a power of two of at least 8, with their channels last; got "
+                f"{sorted(images)}"
             )
         return cls(nvector, sum(shape[2] for shape in images), sides.pop() if sides else 0)
 
@@ -173,14 +174,14 @@ class WorldModel(nn.Module):
             parts.append(self.encode_image(image.float() / 255 - 0.5))
         return torch.cat(parts, -1)
 
-    def observe(self, data: Sequences, generator: torch.Generator, state: State | None = None) -> Posterior:
-        """Follow T observations of B sequences, from `state` or from the initial one."""
+    def observe(self, data: Sequences, generator: torch.Generator) -> Posterior:
+        """Follow T observations of B sequences from the initial belief."""
         length, n = data.first.shape
         embed = self.embed(data.vector.flatten(0, 1), data.image.flatten(0, 1)).unflatten(0, (length, n))
         before = torch.cat([torch.zeros_like(data.action[:1]), data.action[:-1]])
         noise = waiting_times((length, n, *self.rssm.shape), generator)
         first = data.first[..., None]
-        state = state or self.rssm.initial(n)
+        state = self.rssm.initial(n)
         states, probs = [], []
         for t in range(length):
             state, after = self.rssm.observe(state, before[t], embed[t], first[t], noise[t])

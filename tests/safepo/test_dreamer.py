@@ -13,17 +13,21 @@ import torch
 
 from safepo import cli
 from safepo.config import make_config
-from safepo.dreamer.agent import split
-from safepo.dreamer.behaviour import AugmentedLagrangian, ReturnScale, lambda_returns
-from safepo.dreamer.nets import TwoHot, mixed, symexp, symlog
+from safepo.dreamer.agent import Player, SafeDreamer, split
+from safepo.dreamer.behaviour import AugmentedLagrangian, Behaviour, ReturnScale, imagine, lambda_returns
+from safepo.dreamer.nets import TwoHot, mixed, sample_one_hot, symexp, symlog
 from safepo.dreamer.picture import open_loop_picture
-from safepo.dreamer.planner import elites, plan
+from safepo.dreamer.planner import cost_budget, elites, plan
+from safepo.dreamer.planner import evaluate as evaluate_plans
+from safepo.dreamer.policy import DreamerPolicy
 from safepo.dreamer.replay import Replay
 from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
 from safepo.dreamer.world_model import Sequences, Shapes, State, WorldModel
 from safepo.errors import UserError
 from safepo.evaluation import evaluate, write_json
 from safepo.observations import ObsMap
+from safepo.policy import describe
+from safepo.teams import open_env
 from safepo.trainer import make_trainer, resume, start
 from safepo.view import View
 
@@ -114,6 +118,18 @@ def test_costly_steps_weigh_more() -> None:
     plain = make_model(cost_weight=1.0).loss(data, generator())[2]["cost"]
     heavy = make_model(cost_weight=10.0).loss(data, generator())[2]["cost"]
     assert heavy > plain
+    data.cost[:] = 0.5
+    plain = make_model(cost_weight=1.0).loss(data, generator())[2]["cost"]
+    assert make_model(cost_weight=10.0).loss(data, generator())[2]["cost"] == plain, "costs below 1 do not"
+
+
+def test_samples_pass_gradients_to_their_probabilities() -> None:
+    probs = torch.tensor([[0.2, 0.8]], requires_grad=True)
+    hot = sample_one_hot(probs, torch.tensor([[1.0, 1.0]]))
+    assert hot.tolist() == [[0.0, 1.0]]
+    (hot * torch.tensor([3.0, 5.0])).sum().backward()
+    assert probs.grad is not None
+    assert probs.grad.tolist() == [[3.0, 5.0]]
 
 
 def test_first_forgets_the_past() -> None:
@@ -154,8 +170,6 @@ def test_augmented_lagrangian_by_hand(g: float, psi: float, multiplier: float) -
 
 def test_the_actor_is_paid_for_cheaper_imagination() -> None:
     """A cost that grows with the action pushes the actor's mean down, a reward pushes it up."""
-    from safepo.dreamer.behaviour import Behaviour
-
     for variant, sign in (("dreamer", 1), ("bsrp_lag", -1)):
         settings = SafeDreamerSettings(**{
             **{k: v for k, v in PRESETS["debug"].items() if hasattr(SafeDreamerSettings, k)},
@@ -169,6 +183,191 @@ def test_the_actor_is_paid_for_cheaper_imagination() -> None:
         loss, _, _ = behaviour.losses(line, start, torch.ones(4), 0.0, generator())  # type: ignore[arg-type]
         (grad,) = torch.autograd.grad(loss, [behaviour.actor.net.bias])
         assert sign * grad[0] < 0, variant
+
+
+def small(variant: str = "bsrp_lag", **changes: Any) -> tuple[WorldModel, Behaviour]:
+    """A model of three numbers and a behaviour in it, with random weights."""
+    model = make_model(variant=variant, **changes)
+    return model, Behaviour(model.settings, 1, generator(1))
+
+
+def begin(model: WorldModel, n: int = 6) -> State:
+    start = model.observe(linear_system(3, n), generator()).state
+    return State(*(x[-1].detach() for x in start))
+
+
+def test_what_the_actor_sees_is_given() -> None:
+    """Its first action does not pass gradients to the state that it sees; the state after it does."""
+    model, behaviour = small()
+    start = begin(model)
+    start.h.requires_grad_()
+    path = imagine(model, behaviour.actor, start, 2, generator())
+    (grad,) = torch.autograd.grad(path.action[0].sum(), [start.h], retain_graph=True, allow_unused=True)
+    assert grad is None
+    (grad,) = torch.autograd.grad(path.feature[1].square().sum(), [start.h])
+    assert grad.abs().max() > 0
+
+
+def test_no_value_beyond_an_end() -> None:
+    model, behaviour = small()
+    feature = begin(model).feature.expand(4, -1, -1)
+    torch.nn.init.zeros_(model.continues[1].weight)
+    for bias, discount in ((5.0, model.settings.discount), (-5.0, 0.0)):
+        torch.nn.init.constant_(model.continues[1].bias, bias)
+        assert behaviour.signals(model, feature)[1].unique().tolist() == pytest.approx([discount])
+
+
+def test_starts_that_are_ends_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, behaviour = small("bsrp_lag")
+    start = begin(model)
+    path = imagine(model, behaviour.actor, start, 3, generator(5))
+    monkeypatch.setattr("safepo.dreamer.behaviour.imagine", lambda *_: path)
+
+    def losses(goes_on: list[float]) -> list[float]:
+        behaviour.lagrangian.multiplier = 0.0
+        behaviour.lagrangian.coefficient = 0.0
+        actor, critics, found = behaviour.losses(model, start, torch.tensor(goes_on), 0.0, generator())
+        values = [actor, *(loss for _, loss in critics), torch.as_tensor(found["cost_return_imagined"])]
+        return torch.stack(values).tolist()
+
+    alone = [losses(torch.eye(6)[i].tolist()) for i in range(6)]
+    assert losses([0.0] * 6) == [0.0] * 4
+    assert losses([1.0] * 6)[:3] == pytest.approx(np.sum(alone, 0)[:3].tolist(), rel=1e-4)
+    assert losses([1.0, 1.0, 0, 0, 0, 0])[3] == pytest.approx((alone[0][3] + alone[1][3]) / 2, rel=1e-4)
+
+
+def test_the_slow_critic_follows() -> None:
+    _, behaviour = small()
+    critic = behaviour.critic
+    torch.nn.init.ones_(critic.net[1].bias)
+    critic.follow()
+    assert critic.slow[1].bias.tolist() == pytest.approx([critic.fraction] * len(critic.slow[1].bias))
+
+
+# Agent
+
+
+def make_agent(**changes: Any) -> SafeDreamer:
+    trainer = make_trainer(config(**changes))
+    trainer.close()
+    return trainer.algorithm
+
+
+def test_the_limit_of_discounted_returns() -> None:
+    """At cost 0.5 a decision an episode of 20 costs 10; the discounted return of that is the limit."""
+    agent = make_agent(variant="bsrp_lag", cost_limit=10.0, discount=0.9, action_repeat=2, cost_smoothing=0.0)
+    agent.episode_ended(0.0, 39.0, False, 100)
+    assert agent.decisions == 20
+    assert agent.discounted_limit() == pytest.approx(0.5 * 10)
+    agent.episode_ended(0.0, 39.0, True, 100)
+    left = [0.5 * sum(0.9**k for k in range(m)) for m in range(1, 21)]
+    assert agent.discounted_limit() == pytest.approx(np.mean(left))
+
+
+def test_the_budget_of_a_plan() -> None:
+    settings = SafeDreamerSettings(plan_horizon=10)
+    assert cost_budget(settings, 40.0, 200) == pytest.approx(2.0), "its share of an episode"
+    assert cost_budget(settings, 3.0, 5) == 3.0, "all of a shorter one"
+    assert cost_budget(settings, 0.0, 200) == pytest.approx(0.1), "next to none"
+    assert cost_budget(SafeDreamerSettings(variant="cem"), 1.0, 200) == np.inf
+
+
+def test_the_multiplier_waits_and_moves() -> None:
+    agent = make_agent(variant="osrp_lag", multiplier_start=1000, cost_limit=1.0, cost_smoothing=0.5)
+    assert agent.smoothed() == {}
+    agent.episode_ended(9.0, 40.0, False, 999)
+    assert agent.multiplier == 0.0
+    assert agent.smoothed() == {"train/cost_smoothed": 9.0}, "the first episode's"
+    for _ in range(3):
+        agent.episode_ended(5.0, 40.0, False, 1000)
+    assert agent.smoothed_cost == pytest.approx(5.5)
+    assert 0 < agent.multiplier <= agent.settings.pid_max
+
+
+def test_costs_weigh_in_the_score_of_a_plan() -> None:
+    model, behaviour = small("osrp_lag")
+    plans = torch.zeros(4, 6, 1)
+    scores, costs = zip(
+        *(evaluate_plans(model, behaviour, begin(model), plans, m, generator(3)) for m in (0.0, 2.0, 4.0)), strict=True
+    )
+    assert torch.equal(costs[0], costs[2])
+    assert (scores[0] - scores[1]).abs().min() > 0
+    assert torch.allclose(scores[0] - scores[2], 2 * (scores[0] - scores[1]), atol=1e-5)
+
+
+class Recorder:
+    """Stands for `plan`: remembers the guesses it is given, returns the plan 1, 2, 3, ... of decisions."""
+
+    def __init__(self) -> None:
+        self.guesses: list[list[float]] = []
+
+    def __call__(self, model: Any, behaviour: Any, state: State, mean: torch.Tensor, *_: Any) -> Any:
+        self.guesses.append(mean[:, 0, 0].tolist())
+        return torch.arange(1.0, len(mean) + 1)[:, None, None].expand_as(mean) / 10, {}
+
+
+def test_plans_are_shifted_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr("safepo.dreamer.agent.plan", recorder)
+    player = Player(make_agent(variant="osrp"), 1, generator())
+    rows = np.zeros((1, 6))
+    player(rows)
+    player(rows)
+    player.begin(np.array([True]))
+    player(rows)
+    assert recorder.guesses == pytest.approx(np.array([[0, 0, 0], [0.2, 0.3, 0.3], [0, 0, 0]]))
+
+
+def test_beliefs_are_forgotten() -> None:
+    """After `begin` it does not matter what was seen and done before."""
+    agent = make_agent(variant="dreamer")
+    rows = np.random.default_rng(0).normal(size=(3, 1, 6))
+    found = []
+    for past in (rows[0], rows[1]):
+        player = Player(agent, 1, generator())
+        player(past)
+        player.begin(np.array([True]))
+        player.generator.manual_seed(7)
+        player(rows[2])
+        found.append(player.state.h.clone())
+        player(rows[2])
+    assert torch.equal(*found)
+    assert not torch.equal(found[0], player.state.h)
+
+
+def test_policies_hold_their_actions_until_an_episode_begins() -> None:
+    agent = make_agent(variant="dreamer", action_repeat=3)
+    policy = DreamerPolicy(agent, describe(open_env(TOY, 1)))
+    rng = np.random.default_rng(0)
+
+    def act(n: int) -> list[list[float]]:
+        return [policy.predict(rng.normal(size=6), deterministic=False).tolist() for _ in range(n)]
+
+    found = act(4)
+    assert found[0] == found[1] == found[2] != found[3]
+    policy.begin(np.array([True]))
+    again = act(3)
+    assert found[3] != again[0] == again[1] == again[2]
+
+
+def test_deterministic_is_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make_agent(variant="dreamer")
+    fixed = (torch.tensor([[0.3, -0.3]]), torch.tensor([[0.5, 0.5]]))
+    monkeypatch.setattr(agent.behaviour.actor, "forward", lambda feature: fixed)
+    policy = DreamerPolicy(agent, describe(open_env(TOY, 1)))
+    assert policy.predict(np.zeros(6)).tolist() == pytest.approx([0.3, -0.3])
+    assert abs(policy.predict(np.zeros(6), deterministic=False) - [0.3, -0.3]).min() > 1e-3
+
+
+def test_policies_stay_as_they_are_while_training_goes_on() -> None:
+    trainer = make_trainer(config(variant="dreamer", prefill=150))
+    trainer.start()
+    policy = trainer.policy()
+    before = [x.clone() for x in policy.agent.model.parameters()]
+    trainer.run_epoch()
+    assert not all(torch.equal(a, b) for a, b in zip(before, trainer.algorithm.model.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.agent.model.parameters(), strict=True))
+    trainer.close()
 
 
 # Planner
@@ -197,11 +396,21 @@ class Zero(torch.nn.Module):
         return torch.zeros(())
 
 
+@pytest.mark.parametrize(("goes_on", "cost"), [(1.0, 0.1 + 0.2 + 0.3 + 0.4), (-1.0, 0.1)])
+def test_costs_of_a_plan_end_with_the_episode(goes_on: float, cost: float) -> None:
+    settings = SafeDreamerSettings(variant="osrp")
+    behaviour = SimpleNamespace(settings=settings, critic=Zero(), cost_critic=None)
+    behaviour.signals = lambda model, feature: Behaviour.signals(behaviour, model, feature)  # type: ignore[arg-type]
+    line = Line(cost=lambda x: x)
+    line.continues = lambda feature: goes_on * torch.ones_like(feature)  # type: ignore[method-assign]
+    start = State(torch.zeros(1, 1), torch.zeros(1, 0))
+    _, found = evaluate_plans(line, behaviour, start, torch.ones(4, 1, 1), 0.0, generator())  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx([cost])
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_planner_stops_before_a_forbidden_interval(n: int) -> None:
     """The best plan without cost comes close to 0.35 and stays; without a budget the planner drives on."""
-    from safepo.dreamer.behaviour import Behaviour
-
     settings = SafeDreamerSettings(
         deter=1, units=4, stoch=1, classes=2, head_layers=1, plan_samples=200, plan_elites=20, plan_iterations=12,
         plan_actor_share=0.0, plan_horizon=8, variant="osrp",
@@ -219,8 +428,6 @@ def test_planner_stops_before_a_forbidden_interval(n: int) -> None:
 
 
 def test_planner_takes_the_least_cost_where_nothing_is_feasible() -> None:
-    from safepo.dreamer.behaviour import Behaviour
-
     settings = SafeDreamerSettings(
         deter=1, units=4, stoch=1, classes=2, head_layers=1, plan_samples=100, plan_elites=10, plan_iterations=6,
         plan_actor_share=0.0, plan_horizon=4, variant="osrp",
@@ -283,10 +490,34 @@ def test_replay_in_files_survives_a_kill(tmp_path: Path) -> None:
     assert "arrays" not in saved
     fill(replay, 3, begin=12)  # lost: the process is killed here
     again = make_replay(1, 10, tmp_path)
-    again.load_state_dict(saved)
+    assert not again.load_state_dict(saved), "2, 3 and 4 were overwritten"
     assert sorted(set(again.sample(500, 1, np.random.default_rng(0))["x"][0])) == list(range(5, 12))
     fill(again, 1, begin=12)
     assert sorted(set(again.sample(500, 1, np.random.default_rng(0))["x"][0])) == list(range(5, 13))
+
+
+def test_a_kill_after_more_than_a_whole_ring(tmp_path: Path) -> None:
+    """Nothing of the checkpoint is left; what is written after it is used at once."""
+    replay = make_replay(1, 10, tmp_path)
+    fill(replay, 3)
+    saved = replay.state_dict()
+    fill(replay, 32, begin=3)
+    again = make_replay(1, 10, tmp_path)
+    assert not again.load_state_dict(saved)
+    assert len(again) == 0
+    for k in range(1, 6):
+        fill(again, 1, begin=2 + k)
+        assert len(again) == k
+    assert sorted(set(again.sample(500, 1, np.random.default_rng(0))["x"][0])) == [3, 4, 5, 6, 7]
+
+
+def test_a_replay_whose_files_are_missing_is_refused(tmp_path: Path) -> None:
+    replay = make_replay(1, 10, tmp_path / "there")
+    fill(replay, 3)
+    saved = replay.state_dict()
+    with pytest.raises(UserError, match="lacks records of the checkpoint's 3"):
+        make_replay(1, 10, tmp_path / "elsewhere").load_state_dict(saved)
+    assert make_replay(1, 10, tmp_path / "there").load_state_dict(saved), "nothing is missing here"
 
 
 def test_replay_in_memory_is_part_of_the_checkpoint() -> None:
@@ -357,12 +588,14 @@ def test_mixed_precision_runs_and_stays_close(variant: str) -> None:
 def test_compiled_steps_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The graphs are captured and run without a code generator, which would take minutes."""
     found, compiled = [], torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f: compiled(f, backend="eager"))
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda f: calls.append(f) or compiled(f, backend="eager"))
     for chosen in (False, True):
         trainer = make_trainer(config(compile=chosen, variant="bsrp_lag", prefill=150))
         trainer.start()
         found.append({name: value for name, value in trainer.run_epoch().items() if name.startswith("train/")})
         trainer.close()
+    assert [f.__name__ for f in calls] == ["observe", "imagine"]
     assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-5)
 
 
@@ -385,6 +618,31 @@ def test_resuming_changes_nothing(variant: str) -> None:
     )
     assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
     assert one.algorithm.state_dict()["numbers"] == other.algorithm.state_dict()["numbers"]
+
+
+@pytest.mark.parametrize("variant", ["osrp_lag", "dreamer"])
+def test_resuming_while_actions_are_held_from_files(variant: str, tmp_path: Path) -> None:
+    """An epoch ends 31 steps into an episode of actions of 3 steps; the replay in files is moved along with the run."""
+    import shutil
+
+    settings = {"variant": variant, "action_repeat": 3, "steps_per_epoch": 142, "multiplier_start": 0, "prefill": 24}
+    one = make_trainer(config(**settings))
+    one.start()
+    assert one.state_dict()["collector"]["replay"] == {}, "no memory is taken before the files are open"
+    one.settle(tmp_path / "one")
+    one.run_epoch()
+    assert one.collector.player.hold.any()
+    state = one.state_dict()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    other = make_trainer(config(**settings))
+    assert other.load_state_dict(state)
+    other.settle(tmp_path / "two")
+    first, second = one.run_epoch(), other.run_epoch()
+    assert first["train/updates"] > 0
+    assert {k: v for k, v in first.items() if not k.startswith("time/")} == pytest.approx(
+        {k: v for k, v in second.items() if not k.startswith("time/")}, nan_ok=True, rel=0, abs=0
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
 
 
 def test_a_run_from_start_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,6 +713,9 @@ def test_images_and_vectors_together() -> None:
         ({"env_id": "tests.safepo.toy:ToyDiscrete-v0"}, "Box"),
         ({"cost_limit": "cost_hazards=1,cost_vases=2", "env_id": "SafetyPointGoal1-v0"}, "one limit"),
         ({"plan_elites": 1000}, "exceeds plan_samples"),
+        ({"replay_size": 20, "num_envs": 4}, "do not hold a sequence of batch_length 12"),
+        ({"discount": 1.0}, "discount must be below 1"),
+        ({"unimix": 0.0}, "unimix must lie between 0 and 1"),
         ({"variant": "ocrp"}, "bsrp_lag"),
         ({"preset": "quick"}, "tiny_plus"),
     ],
@@ -515,6 +776,12 @@ def test_the_model_learns_a_linear_system() -> None:
     spread = (truth[3:] - truth[2]).square().mean()
     assert error < 0.3 * spread, "better than to believe that nothing moves"
     assert (reward[3:] - unseen.reward[3:]).square().mean() < 0.5 * spread
+    picture = open_loop_picture(model, unseen, 3)
+    block = 12 * 6
+    assert picture.shape == (3 * 6 + 8, 3 * (block + 12), 3), "truth, prediction and difference of three numbers"
+    x = unseen.vector[:, 0, 0].numpy()
+    assert picture[0, np.argmin(x) * 6].max() == 0 and picture[0, np.argmax(x) * 6].min() == 255
+    assert picture[12:18, 2 * (block + 12) : -12].mean() < 30, "the constant entry is not all noise"
 
 
 def moving_square(length: int, batch: int, seed: int = 0) -> Sequences:
