@@ -77,6 +77,31 @@ def head(nin: int, layers: int, units: int, nout: int, generator: torch.Generato
     return nn.Sequential(mlp(nin, layers, units, generator), linear(units, nout, generator, scale))
 
 
+def vector_encoder(nin: int, bins: int, layers: int, units: int, generator: torch.Generator) -> nn.Sequential:
+    """An `mlp`, on `bins` of its inputs too unless there are none."""
+    if not bins:
+        return mlp(nin, layers, units, generator)
+    return nn.Sequential(SoftBins(bins), mlp(nin * (1 + bins), layers, units, generator))
+
+
+class SoftBins(nn.Module):
+    """Numbers `(..., n)` and their places on bins of [-1, 1]: (..., n * (1 + bins)).
+
+    A number between two bins is shared among them, linearly; one beyond all is in none.
+    """
+
+    bins: Tensor
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.register_buffer("bins", torch.linspace(-1, 1, bins), persistent=False)
+        self.step = 2 / (bins - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = (1 - (x[..., None] - self.bins).abs() / self.step).clamp(min=0)
+        return torch.cat([x, share.flatten(-2)], -1)
+
+
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of `(n, c, h, w)`."""
 

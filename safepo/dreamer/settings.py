@@ -78,6 +78,11 @@ class WorldModelSettings(ViewSettings):
     """Weight of the KL divergence that trains the posterior."""
     vector_scale: float = 5.0
     """Weight of the reconstruction of vectors."""
+    vector_bins: int = 0
+    """Bins of [-1, 1] on which the encoder sees each symlog of a vector, besides the symlog itself; 0: none, as in the
+    paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without them."""
+    cost_scale: float = 1.0
+    """Weight of the cost head's loss: how much of the model goes into what costs depend on."""
     cost_weight: float = 10.0
     """Weight of the cost head's loss at decisions that cost 1 or more: unsafe ones are rare."""
 
@@ -137,7 +142,8 @@ class WorldModelSettings(ViewSettings):
         _positive(self, "model_clip", "actor_clip", "imagination", "plan_horizon", "plan_iterations", "plan_elites")
         _share(self, "discount", "return_lambda", "return_decay", "slow_fraction")
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
-        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "cost_weight", "entropy",
+        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins", "cost_scale",
+                     "cost_weight", "entropy",
                      "lagrange_init", "penalty_init", "penalty_growth", "multiplier_start"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
@@ -145,6 +151,8 @@ class WorldModelSettings(ViewSettings):
             raise UserError(f"unimix must lie between 0 and 1, got {self.unimix!r}")
         if not self.discount < 1:
             raise UserError(f"discount must be below 1, got {self.discount!r}")
+        if self.vector_bins == 1:
+            raise UserError("vector_bins must be 0 or at least 2, got 1")
         for name in ("classes", "bins", "batch_length"):
             if getattr(self, name) < 2:
                 raise UserError(f"{name} must be at least 2, got {getattr(self, name)!r}")
@@ -195,7 +203,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_TINY, "deter": 128, "units": 128, "stoch": 16, "classes": 8, "mlp_units": 128, "bins": 63, "batch_size": 8,
         "batch_length": 32, "train_ratio": 64.0, "imagination": 10, "model_lr": 6e-4, "actor_lr": 2e-4,
         "discount": 1 - 1 / 100, "plan_samples": 128, "plan_iterations": 4, "plan_horizon": 10, "plan_elites": 16,
-        "plan_actor_share": 0.125, "vector_scale": 20.0,
+        "plan_actor_share": 0.125, "vector_scale": 20.0, "vector_bins": 64,
+        "cost_scale": 50.0,
     },
     "small": _size(512, 512, 32, 2),
     "medium": _size(1024, 640, 48, 3),

@@ -25,6 +25,7 @@ from safepo.dreamer.nets import (
     mlp,
     sample_one_hot,
     symlog,
+    vector_encoder,
     waiting_times,
 )
 from safepo.dreamer.settings import SafeDreamerSettings
@@ -152,7 +153,7 @@ class WorldModel(nn.Module):
         nembed, nfeature = 0, s.deter + s.stoch * s.classes
         self.encode_vector = self.encode_image = self.decode_vector = self.decode_image = None
         if shapes.nvector:
-            self.encode_vector = mlp(shapes.nvector, s.mlp_layers, s.mlp_units, generator)
+            self.encode_vector = vector_encoder(shapes.nvector, s.vector_bins, s.mlp_layers, s.mlp_units, generator)
             self.decode_vector = head(nfeature, s.mlp_layers, s.mlp_units, shapes.nvector, generator)
             nembed += s.mlp_units
         if shapes.channels:
@@ -195,7 +196,7 @@ class WorldModel(nn.Module):
 
             recon   |x - decoder|^2 of images and, times `vector_scale`, of symlogs of vectors; sums over entries
             reward  - ln p(r | feature), two-hot
-            cost    - ln p(c | feature), two-hot, times `cost_weight` where c >= 1
+            cost    - ln p(c | feature), two-hot, times `cost_scale`, and `cost_weight` where c >= 1
             cont    - ln p(1 - terminal | feature), Bernoulli
             dyn     dynamics_scale * max(free_nats, KL(sg(posterior) || prior))
             rep     representation_scale * max(free_nats, KL(posterior || sg(prior)))
@@ -207,7 +208,8 @@ class WorldModel(nn.Module):
         losses = {
             **self._reconstruction(feature, data),
             "reward": self.two_hot.loss(self.reward(feature), data.reward),
-            "cost": self.two_hot.loss(self.cost(feature), data.cost) * torch.where(data.cost >= 1, s.cost_weight, 1.0),
+            "cost": self.two_hot.loss(self.cost(feature), data.cost)
+            * torch.where(data.cost >= 1, s.cost_scale * s.cost_weight, s.cost_scale),
             "cont": F.binary_cross_entropy_with_logits(
                 self.continues(feature)[..., 0].float(), 1 - data.terminal, reduction="none"
             ),

@@ -15,7 +15,7 @@ from safepo import cli
 from safepo.config import make_config
 from safepo.dreamer.agent import Player, SafeDreamer, split
 from safepo.dreamer.behaviour import AugmentedLagrangian, Behaviour, ReturnScale, imagine, lambda_returns
-from safepo.dreamer.nets import TwoHot, mixed, sample_one_hot, symexp, symlog
+from safepo.dreamer.nets import SoftBins, TwoHot, mixed, sample_one_hot, symexp, symlog, vector_encoder
 from safepo.dreamer.picture import open_loop_picture
 from safepo.dreamer.planner import cost_budget, elites, plan
 from safepo.dreamer.planner import evaluate as evaluate_plans
@@ -112,6 +112,32 @@ def test_vectors_are_reconstructed_as_symlogs() -> None:
     assert float(parts["vector"].detach()) == pytest.approx(20 * (1 + 4), rel=1e-5)
 
 
+def test_soft_bins_by_hand() -> None:
+    """Bins at -1, 0, 1; what lies beyond is in none, and keeps its value."""
+    found = SoftBins(3)(torch.tensor([[-0.25, 5.0]]))
+    assert found.tolist() == pytest.approx(np.array([[-0.25, 5.0, 0.25, 0.75, 0, 0, 0, 0]]))
+
+
+def test_bins_tell_what_lies_behind_a_threshold() -> None:
+    """Inside is where one of four readings exceeds 0.97; twelve others do not matter. 2,000 rows teach it with bins."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.uniform(0, 1, (3000, 16)) ** 0.25).float()
+    inside = (x[:, :4].max(1).values > 0.97).float()
+    right = []
+    for bins in (0, 64):
+        net = torch.nn.Sequential(vector_encoder(16, bins, 1, 32, generator()), torch.nn.Linear(32, 1))
+        optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+        for k in range(300):
+            rows = slice(200 * (k % 10), 200 * (k % 10 + 1))
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(net(symlog(x[rows]))[:, 0], inside[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            right.append(((net(symlog(x[2000:]))[:, 0] > 0) == (inside[2000:] > 0)).float().mean().item())
+    assert right[1] > 0.8 > right[0], right
+
+
 def test_costly_steps_weigh_more() -> None:
     data = linear_system(12, 8)
     assert 0 < data.cost.mean() < 1
@@ -121,6 +147,8 @@ def test_costly_steps_weigh_more() -> None:
     data.cost[:] = 0.5
     plain = make_model(cost_weight=1.0).loss(data, generator())[2]["cost"]
     assert make_model(cost_weight=10.0).loss(data, generator())[2]["cost"] == plain, "costs below 1 do not"
+    scaled = make_model(cost_weight=1.0, cost_scale=3.0).loss(data, generator())[2]["cost"]
+    assert float(scaled.detach()) == pytest.approx(3 * float(plain.detach()), rel=1e-5)
 
 
 def test_samples_pass_gradients_to_their_probabilities() -> None:
