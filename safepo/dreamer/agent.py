@@ -103,7 +103,8 @@ class SafeDreamer:
         """Descend a loss by the module's parameters alone."""
         params = list(module.parameters())
         for param, grad in zip(params, torch.autograd.grad(loss, params, allow_unused=True), strict=True):
-            param.grad = grad
+            # those of convolutions may come channels last, which the fused optimiser would not notice
+            param.grad = None if grad is None else torch.empty_like(param).copy_(grad)
         torch.nn.utils.clip_grad_norm_(params, clip, foreach=True)
         self.optimizers[name].step()
 

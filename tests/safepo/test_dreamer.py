@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -850,6 +851,21 @@ def test_the_model_learns_to_see() -> None:
     picture = open_loop_picture(model, data, 3)
     assert picture.shape == (3 * 18 + 8, 4 * 18, 3)
     assert abs(picture[:16, :16].astype(float) / 255 - seen[2, 0].movedim(0, -1).numpy()).max() < 0.01
+
+
+def test_a_step_is_adam_s_whatever_the_layout_of_gradients() -> None:
+    """Gradients of convolutions come channels last; the step equals that of backward and a plain Adam."""
+    camera = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    values = {k: v for k, v in PRESETS["debug"].items() if hasattr(SafeDreamerSettings, k)}
+    agent = SafeDreamer(SafeDreamerSettings(**values), ObsMap.of("x", camera), 1, 1.0, "cpu", 0)
+    data, other = moving_square(6, 12), copy.deepcopy(agent.model)
+    agent._step("model", agent.model, agent.model.loss(data, generator(3))[0], 1000.0)
+    optimizer = torch.optim.Adam(other.parameters(), agent.settings.model_lr, eps=1e-8)
+    other.loss(data, generator(3))[0].backward()
+    torch.nn.utils.clip_grad_norm_(other.parameters(), 1000.0)
+    optimizer.step()
+    for (name, a), b in zip(agent.model.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 
 
 # Learning the toy
