@@ -81,8 +81,10 @@ class WorldModelSettings(ViewSettings):
     vector_bins: int = 0
     """Bins of [-1, 1] on which the encoder sees each symlog of a vector, besides the symlog itself; 0: none, as in the
     paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without them."""
+    reward_scale: float = 1.0
+    """Weight of the reward head's loss: how much of the model goes into what rewards depend on."""
     cost_scale: float = 1.0
-    """Weight of the cost head's loss: how much of the model goes into what costs depend on."""
+    """Weight of the cost head's loss."""
     cost_weight: float = 10.0
     """Weight of the cost head's loss at decisions that cost 1 or more: unsafe ones are rare."""
 
@@ -142,8 +144,8 @@ class WorldModelSettings(ViewSettings):
         _positive(self, "model_clip", "actor_clip", "imagination", "plan_horizon", "plan_iterations", "plan_elites")
         _share(self, "discount", "return_lambda", "return_decay", "slow_fraction")
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
-        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins", "cost_scale",
-                     "cost_weight", "entropy",
+        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins", "reward_scale",
+                     "cost_scale", "cost_weight", "entropy",
                      "lagrange_init", "penalty_init", "penalty_growth", "multiplier_start"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
@@ -204,7 +206,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_length": 32, "train_ratio": 64.0, "imagination": 10, "model_lr": 6e-4, "actor_lr": 2e-4,
         "discount": 1 - 1 / 100, "plan_samples": 128, "plan_iterations": 4, "plan_horizon": 10, "plan_elites": 16,
         "plan_actor_share": 0.125, "vector_scale": 20.0, "vector_bins": 64,
-        "cost_scale": 50.0,
+        "reward_scale": 10.0, "cost_scale": 10.0,
     },
     "small": _size(512, 512, 32, 2),
     "medium": _size(1024, 640, 48, 3),

@@ -195,7 +195,7 @@ class WorldModel(nn.Module):
         """The mean over T and B of (arXiv:2301.04104, equations 4 and 5; cost: arXiv:2307.07176, equation 3)
 
             recon   |x - decoder|^2 of images and, times `vector_scale`, of symlogs of vectors; sums over entries
-            reward  - ln p(r | feature), two-hot
+            reward  - ln p(r | feature), two-hot, times `reward_scale`
             cost    - ln p(c | feature), two-hot, times `cost_scale`, and `cost_weight` where c >= 1
             cont    - ln p(1 - terminal | feature), Bernoulli
             dyn     dynamics_scale * max(free_nats, KL(sg(posterior) || prior))
@@ -207,7 +207,7 @@ class WorldModel(nn.Module):
         feature = post.state.feature
         losses = {
             **self._reconstruction(feature, data),
-            "reward": self.two_hot.loss(self.reward(feature), data.reward),
+            "reward": s.reward_scale * self.two_hot.loss(self.reward(feature), data.reward),
             "cost": self.two_hot.loss(self.cost(feature), data.cost)
             * torch.where(data.cost >= 1, s.cost_scale * s.cost_weight, s.cost_scale),
             "cont": F.binary_cross_entropy_with_logits(

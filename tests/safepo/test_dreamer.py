@@ -139,7 +139,7 @@ def test_bins_tell_what_lies_behind_a_threshold() -> None:
     assert right[1] > 0.8 > right[0], right
 
 
-def test_costly_steps_weigh_more() -> None:
+def test_weights_of_rewards_and_costs() -> None:
     data = linear_system(12, 8)
     assert 0 < data.cost.mean() < 1
     plain = make_model(cost_weight=1.0).loss(data, generator())[2]["cost"]
@@ -150,6 +150,8 @@ def test_costly_steps_weigh_more() -> None:
     assert make_model(cost_weight=10.0).loss(data, generator())[2]["cost"] == plain, "costs below 1 do not"
     scaled = make_model(cost_weight=1.0, cost_scale=3.0).loss(data, generator())[2]["cost"]
     assert float(scaled.detach()) == pytest.approx(3 * float(plain.detach()), rel=1e-5)
+    once, thrice = (make_model(reward_scale=k).loss(data, generator())[2]["reward"] for k in (1.0, 3.0))
+    assert float(thrice.detach()) == pytest.approx(3 * float(once.detach()), rel=1e-5)
 
 
 def test_samples_pass_gradients_to_their_probabilities() -> None:
