@@ -144,9 +144,9 @@ class WorldModelSettings(ViewSettings):
         _positive(self, "model_clip", "actor_clip", "imagination", "plan_horizon", "plan_iterations", "plan_elites")
         _share(self, "discount", "return_lambda", "return_decay", "slow_fraction")
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
-        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins", "reward_scale",
-                     "cost_scale", "cost_weight", "entropy",
-                     "lagrange_init", "penalty_init", "penalty_growth", "multiplier_start"):  # fmt: skip
+        for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins",
+                     "reward_scale", "cost_scale", "cost_weight", "entropy", "lagrange_init", "penalty_init",
+                     "penalty_growth", "multiplier_start"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
         if not 0 < self.unimix < 1:
