@@ -15,7 +15,7 @@ SCALE = 6
 COLUMNS = 16
 """Frames shown, in pictures of images."""
 GAP = 2
-FLAT = 0.1
+FLAT = 0.3
 """Spread of a symlog below which an entry of a vector counts as constant, so that noise is not shown as signal."""
 
 
