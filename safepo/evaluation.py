@@ -15,6 +15,7 @@ from safepo import checkpoint
 from safepo.envs import VectorEnv
 from safepo.observations import Rows
 from safepo.policy import RandomPolicy, actor_from_state, check_env, describe
+from safepo.rollout import EpisodeSums
 from safepo.teams import open_env
 from safepo.view import View
 
@@ -68,24 +69,18 @@ def evaluate(
 def run_episodes(actor: Actor, env: VectorEnv, quota: int, seed: int, deterministic: bool) -> NDArray[np.float64]:
     """`quota` episodes in each environment; rows (num_envs * quota, 3 + sources): return, cost, length, sources."""
     n = env.num_envs
-    sums = np.zeros((n, 3 + len(env.cost_names)))
-    rows: list[list[NDArray[np.float64]]] = [[] for _ in range(n)]
+    sums = EpisodeSums(n, env.cost_names)
+    rows: list[list[list[float]]] = [[] for _ in range(n)]
     obs = env.reset(seed)
     actor.begin(np.ones(n, bool))
     while any(len(r) < quota for r in rows):
         step = env.step_raw(actor.predict(obs, deterministic))
-        sums[:, 0] += step.reward
-        sums[:, 1] += step.cost
-        sums[:, 2] += 1
-        if step.costs.size:
-            sums[:, 3:] += step.costs
-        ended = step.terminated | step.truncated
-        if ended.any():
-            actor.begin(ended)
-        for i in np.flatnonzero(ended):
+        ended = sums.add(step)
+        if ended:
+            actor.begin(step.terminated | step.truncated)
+        for i, episode in ended:
             if len(rows[i]) < quota:
-                rows[i].append(sums[i].copy())
-            sums[i] = 0
+                rows[i].append(episode)
         obs = step.obs
     return np.array([episode for r in rows for episode in r])
 
