@@ -114,7 +114,7 @@ class Critic(nn.Module):
 
     def __init__(self, settings: SafeDreamerSettings, nfeature: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.two_hot = TwoHot(settings.bins, settings.bin_limit)
+        self.two_hot = TwoHot(settings.bins, settings.bin_limit, settings.value_means)
         self.net = head(nfeature, settings.head_layers, settings.units, settings.bins, generator, scale=0.0)
         self.slow = copy.deepcopy(self.net).requires_grad_(False)
         self.fraction = settings.slow_fraction

@@ -22,27 +22,46 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class TwoHot(nn.Module):
-    """Distributions over numbers as logits `(..., bins)` on bins that are uniform in symlog space (equations 8, 9)."""
+    """Distributions over numbers as logits `(..., bins)` on bins `b` that are uniform in symlog space (equations 8, 9).
+
+    Means are `symexp(sum_i p_i b_i)` and targets linear in the symlog, or, with `value_means`, `sum_i p_i symexp(b_i)`
+    and linear in the number itself, as in DreamerV3's later version (Hafner et al. 2025, doi:10.1038/s41586-025-08744-2).
+    """
 
     bins: Tensor
+    values: Tensor
 
-    def __init__(self, bins: int, limit: float) -> None:
+    def __init__(self, bins: int, limit: float, value_means: bool = False) -> None:
         super().__init__()
         self.register_buffer("bins", torch.linspace(-limit, limit, bins), persistent=False)
-        self.low, self.step = -limit, 2 * limit / (bins - 1)
+        self.register_buffer("values", symexp(self.bins), persistent=False)
+        self.low, self.step, self.value_means = -limit, 2 * limit / (bins - 1), value_means
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Return `symexp(sum_i p_i b_i)` (...,)."""
-        return symexp((logits.float().softmax(-1) * self.bins).sum(-1))  # a matrix product would lose its precision
+        """Return the mean (...,) of `logits` (..., bins)."""
+        probs = logits.float().softmax(-1)
+        if not self.value_means:
+            return symexp((probs * self.bins).sum(-1))  # a matrix product would lose its precision
+        half = len(self.bins) // 2  # opposite bins first, for the outer ones are huge and cancel
+        return ((probs[..., -half:] - probs[..., :half].flip(-1)) * self.values[-half:]).sum(-1)
 
     def loss(self, logits: Tensor, x: Tensor) -> Tensor:
         """Cross-entropy (...,) of `logits` (..., bins) with the two-hot target of `x` (...,)."""
-        place = ((symlog(x.detach()) - self.low) / self.step).clamp(0, logits.shape[-1] - 1)
+        x = x.detach()
+        place = ((symlog(x) - self.low) / self.step).clamp(0, logits.shape[-1] - 1)
         lower = place.floor().long().clamp(max=logits.shape[-1] - 2)
-        share = (place - lower)[..., None]
-        logp = logits.float().log_softmax(-1)
-        near = torch.gather(logp, -1, torch.stack([lower, lower + 1], -1))
-        return -torch.lerp(near[..., :1], near[..., 1:], share)[..., 0]
+        share = place - lower
+        if self.value_means:
+            below, above = self.values[lower], self.values[lower + 1]
+            share = ((x - below) / (above - below)).clamp(0, 1)
+        return two_hot_loss(logits, lower, share)
+
+
+def two_hot_loss(logits: Tensor, lower: Tensor, share: Tensor) -> Tensor:
+    """Cross-entropy (...,) of `logits` (..., bins) with a target of which `share` (...,) is in bin `lower + 1`, the rest
+    in `lower`."""
+    near = torch.gather(logits.float().log_softmax(-1), -1, torch.stack([lower, lower + 1], -1))
+    return -torch.lerp(near[..., 0], near[..., 1], share)
 
 
 def initialise(weight: Tensor, generator: torch.Generator, scale: float = 1.0) -> None:
@@ -100,6 +119,12 @@ class SoftBins(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         share = (1 - (x[..., None] - self.bins).abs() / self.step).clamp(min=0)
         return torch.cat([x, share.flatten(-2)], -1)
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Cross-entropy (...,) of `logits` (..., bins) with the places of `x` (...,), brought into [-1, 1]."""
+        place = (x.clamp(-1, 1) + 1) / self.step
+        lower = place.floor().long().clamp(max=len(self.bins) - 2)
+        return two_hot_loss(logits, lower, place - lower)
 
 
 class ChannelNorm(nn.LayerNorm):

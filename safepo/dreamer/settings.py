@@ -53,6 +53,9 @@ class WorldModelSettings(ViewSettings):
     """Bins of the two-hot distributions of reward, cost and values."""
     bin_limit: float = 20.0
     """The bins span [-bin_limit, bin_limit] in symlog space."""
+    value_means: bool = False
+    """Means of rewards, costs and values are means of these, as in DreamerV3's later version, not of their symlogs, as in
+    the paper: those are too small where outcomes are in doubt, 0.2 instead of 0.5 for a cost of 5 that one in ten has."""
     unimix: float = 0.01
     """Share of the uniform distribution in each categorical variable."""
 
@@ -79,14 +82,17 @@ class WorldModelSettings(ViewSettings):
     vector_scale: float = 5.0
     """Weight of the reconstruction of vectors."""
     vector_bins: int = 0
-    """Bins of [-1, 1] on which the encoder sees each symlog of a vector, besides the symlog itself; 0: none, as in the
-    paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without them."""
+    """Bins of [-1, 1] on which encoder and decoder have each symlog of a vector, besides the symlog itself; 0: none, as in
+    the paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without them."""
     reward_scale: float = 1.0
     """Weight of the reward head's loss: how much of the model goes into what rewards depend on."""
     cost_scale: float = 1.0
     """Weight of the cost head's loss."""
     cost_weight: float = 10.0
     """Weight of the cost head's loss at decisions that cost 1 or more: unsafe ones are rare."""
+    overshoot: int = 0
+    """Decisions ahead of what was seen for which rewards and costs are learnt to be foretold, too; 0: none, as in the
+    paper. Without it imagination soon forgets where hazards are, until the prior of the states has become good."""
 
     imagination: int = 15
     """Decisions imagined from each replayed state to train actor and critics."""
@@ -146,7 +152,7 @@ class WorldModelSettings(ViewSettings):
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
         for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins",
                      "reward_scale", "cost_scale", "cost_weight", "entropy", "lagrange_init", "penalty_init",
-                     "penalty_growth", "multiplier_start"):  # fmt: skip
+                     "penalty_growth", "multiplier_start", "overshoot"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
         if not 0 < self.unimix < 1:
@@ -158,6 +164,8 @@ class WorldModelSettings(ViewSettings):
         for name in ("classes", "bins", "batch_length"):
             if getattr(self, name) < 2:
                 raise UserError(f"{name} must be at least 2, got {getattr(self, name)!r}")
+        if self.overshoot >= self.batch_length:
+            raise UserError(f"overshoot {self.overshoot} must be less than batch_length {self.batch_length}")
         if self.plan_elites > self.plan_samples:
             raise UserError(f"plan_elites {self.plan_elites} exceeds plan_samples {self.plan_samples}")
         if self.replay_size < self.batch_length:
@@ -205,8 +213,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_TINY, "deter": 128, "units": 128, "stoch": 16, "classes": 8, "mlp_units": 128, "bins": 63, "batch_size": 8,
         "batch_length": 32, "train_ratio": 64.0, "imagination": 10, "model_lr": 6e-4, "actor_lr": 2e-4,
         "discount": 1 - 1 / 100, "plan_samples": 128, "plan_iterations": 4, "plan_horizon": 10, "plan_elites": 16,
-        "plan_actor_share": 0.125, "vector_scale": 20.0, "vector_bins": 64,
-        "reward_scale": 10.0, "cost_scale": 10.0, "penalty_growth": 2e-4,
+        "plan_actor_share": 0.125, "vector_scale": 1.0, "vector_bins": 64,
+        "reward_scale": 10.0, "cost_scale": 10.0, "overshoot": 5, "value_means": True, "penalty_growth": 2e-4,
     },
     "small": _size(512, 512, 32, 2),
     "medium": _size(1024, 640, 48, 3),

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safepo.dreamer.nets import (
+    SoftBins,
     TwoHot,
     head,
     image_decoder,
@@ -151,17 +152,19 @@ class WorldModel(nn.Module):
         s = self.settings = settings
         self.shapes = shapes
         nembed, nfeature = 0, s.deter + s.stoch * s.classes
-        self.encode_vector = self.encode_image = self.decode_vector = self.decode_image = None
+        self.encode_vector = self.encode_image = self.decode_vector = self.decode_image = self.bins = None
         if shapes.nvector:
             self.encode_vector = vector_encoder(shapes.nvector, s.vector_bins, s.mlp_layers, s.mlp_units, generator)
-            self.decode_vector = head(nfeature, s.mlp_layers, s.mlp_units, shapes.nvector, generator)
+            self.bins = SoftBins(s.vector_bins) if s.vector_bins else None
+            entries = shapes.nvector * (1 + s.vector_bins)
+            self.decode_vector = head(nfeature, s.mlp_layers, s.mlp_units, entries, generator)
             nembed += s.mlp_units
         if shapes.channels:
             self.encode_image = image_encoder(shapes.channels, shapes.size, s.cnn_depth, generator)
             self.decode_image = image_decoder(nfeature, shapes.channels, shapes.size, s.cnn_depth, generator)
             nembed += 2 * s.cnn_depth * shapes.size  # 4 x 4 pixels of cnn_depth * size / 8 channels
         self.rssm = RSSM(s, nembed, nact, generator)
-        self.two_hot = TwoHot(s.bins, s.bin_limit)
+        self.two_hot = TwoHot(s.bins, s.bin_limit, s.value_means)
         self.reward = head(nfeature, s.head_layers, s.units, s.bins, generator, scale=0.0)
         self.cost = head(nfeature, s.head_layers, s.units, s.bins, generator)
         self.continues = head(nfeature, s.head_layers, s.units, 1, generator)
@@ -194,12 +197,14 @@ class WorldModel(nn.Module):
     def loss(self, data: Sequences, generator: torch.Generator) -> tuple[Tensor, State, dict[str, Tensor]]:
         """The mean over T and B of (arXiv:2301.04104, equations 4 and 5; cost: arXiv:2307.07176, equation 3)
 
-            recon   |x - decoder|^2 of images and, times `vector_scale`, of symlogs of vectors; sums over entries
+            recon   |x - decoder|^2 of images and, times `vector_scale`, of symlogs of vectors, to which with
+                    `vector_bins` their cross-entropy on these is added; sums over entries
             reward  - ln p(r | feature), two-hot, times `reward_scale`
             cost    - ln p(c | feature), two-hot, times `cost_scale`, and `cost_weight` where c >= 1
             cont    - ln p(1 - terminal | feature), Bernoulli
             dyn     dynamics_scale * max(free_nats, KL(sg(posterior) || prior))
             rep     representation_scale * max(free_nats, KL(posterior || sg(prior)))
+            ahead   reward and cost as above, but 1 to `overshoot` decisions ahead of what was seen; mean over these
 
         Returns it with the beliefs (T, B, ...) and its parts.
         """
@@ -207,34 +212,74 @@ class WorldModel(nn.Module):
         feature = post.state.feature
         losses = {
             **self._reconstruction(feature, data),
-            "reward": s.reward_scale * self.two_hot.loss(self.reward(feature), data.reward),
-            "cost": self.two_hot.loss(self.cost(feature), data.cost)
-            * torch.where(data.cost >= 1, s.cost_scale * s.cost_weight, s.cost_scale),
+            **self._signals(feature, data.reward, data.cost),
             "cont": F.binary_cross_entropy_with_logits(
                 self.continues(feature)[..., 0].float(), 1 - data.terminal, reduction="none"
             ),
             "dyn": s.dynamics_scale * kl(post.posterior.detach(), post.prior).clamp(min=s.free_nats),
             "rep": s.representation_scale * kl(post.posterior, post.prior.detach()).clamp(min=s.free_nats),
         }
+        if s.overshoot:
+            losses["ahead"] = self._ahead(post.state, data, generator)
         parts = {name: value.mean() for name, value in losses.items()}
         return torch.stack(list(parts.values())).sum(), post.state, parts
 
+    def _signals(self, feature: Tensor, reward: Tensor, cost: Tensor) -> dict[str, Tensor]:
+        """Losses of the reward and the cost (...,) that came with states of `feature` (..., f)."""
+        s = self.settings
+        weight = torch.where(cost >= 1, s.cost_scale * s.cost_weight, s.cost_scale)
+        return {
+            "reward": s.reward_scale * self.two_hot.loss(self.reward(feature), reward),
+            "cost": weight * self.two_hot.loss(self.cost(feature), cost),
+        }
+
+    def _ahead(self, state: State, data: Sequences, generator: torch.Generator) -> Tensor:
+        """Losses of rewards and costs (overshoot, N) that actions alone foretell from each of N beliefs; those behind the
+        end of an episode count as 0 (latent overshooting: Hafner et al. 2019, arXiv:1811.04551, of rewards and costs)."""
+        ahead, last = self.settings.overshoot, len(data.first) - self.settings.overshoot
+        state = State(*(x[:last].flatten(0, 1) for x in state))
+        noise = waiting_times((ahead, len(state.h), *self.rssm.shape), generator)
+        features = []
+        for t in range(ahead):
+            state = self.rssm.imagine(state, data.action[t : t + last].flatten(0, 1), noise[t])
+            features.append(state.feature)
+
+        def behind(x: Tensor) -> Tensor:
+            return torch.stack([x[t + 1 : t + 1 + last].flatten() for t in range(ahead)])
+
+        losses = self._signals(torch.stack(features), behind(data.reward), behind(data.cost))
+        return (1 - behind(data.first)).cumprod(0) * (losses["reward"] + losses["cost"])
+
     def _reconstruction(self, feature: Tensor, data: Sequences) -> dict[str, Tensor]:
-        vector, image = self.decode(feature)
         losses = {}
-        if vector is not None:
-            losses["vector"] = self.settings.vector_scale * (vector - symlog(data.vector)).square().sum(-1)
-        if image is not None:
-            losses["image"] = (image - data.image.float() / 255).square().sum((-1, -2, -3))
+        if self.decode_vector is not None:
+            truth, (vector, bins) = symlog(data.vector), self._decode_vector(feature)
+            loss = (vector - truth).square()
+            if self.bins is not None:
+                loss = loss + self.bins.loss(bins, truth)
+            losses["vector"] = self.settings.vector_scale * loss.sum(-1)
+        if self.decode_image is not None:
+            losses["image"] = (self._decode_image(feature) - data.image.float() / 255).square().sum((-1, -2, -3))
         return losses
+
+    def _decode_vector(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Symlogs (..., v) and logits of their bins (..., v, vector_bins)."""
+        assert self.decode_vector is not None
+        out = self.decode_vector(feature).float()
+        n = self.shapes.nvector
+        return out[..., :n], out[..., n:].unflatten(-1, (n, self.settings.vector_bins))
+
+    def _decode_image(self, feature: Tensor) -> Tensor:
+        """Images (T, B, c, s, s) in [0, 1]."""
+        assert self.decode_image is not None
+        return (self.decode_image(feature.flatten(0, 1)).float() + 0.5).unflatten(0, feature.shape[:2])
 
     def decode(self, feature: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Reconstruct symlogs of vectors (T, B, v) and images (T, B, c, s, s) in [0, 1] from features (T, B, f)."""
-        vector = self.decode_vector(feature).float() if self.decode_vector is not None else None
-        if self.decode_image is None:
-            return vector, None
-        flat = self.decode_image(feature.flatten(0, 1)).float() + 0.5
-        return vector, flat.unflatten(0, feature.shape[:2])
+        return (
+            self._decode_vector(feature)[0] if self.decode_vector is not None else None,
+            self._decode_image(feature) if self.decode_image is not None else None,
+        )
 
     def open_loop(self, data: Sequences, context: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Features (T, B, f), predicted rewards and costs (T, B): the first `context` decisions see their observations,
