@@ -103,6 +103,7 @@ MODEL_METRICS: Mapping[str, str] = {
     "train/loss_cont": "of ends",
     "train/loss_dyn": "KL that trains the prior, weighted",
     "train/loss_rep": "KL that trains the posterior, weighted",
+    "train/loss_ahead": "of rewards and costs foretold from actions alone (with `overshoot`)",
     "train/return_imagined": "mean imagined return",
     "train/return_scale": "`S`",
     "train/entropy": "entropy of the actor in nats",

@@ -25,7 +25,7 @@ class TwoHot(nn.Module):
     """Distributions over numbers as logits `(..., bins)` on bins `b` that are uniform in symlog space (equations 8, 9).
 
     Means are `symexp(sum_i p_i b_i)` and targets linear in the symlog, or, with `value_means`, `sum_i p_i symexp(b_i)`
-    and linear in the number itself, as in DreamerV3's later version (Hafner et al. 2025, doi:10.1038/s41586-025-08744-2).
+    and linear in the number itself, as in DreamerV3's later version (Hafner et al. 2025, Nature 640).
     """
 
     bins: Tensor
@@ -58,8 +58,8 @@ class TwoHot(nn.Module):
 
 
 def two_hot_loss(logits: Tensor, lower: Tensor, share: Tensor) -> Tensor:
-    """Cross-entropy (...,) of `logits` (..., bins) with a target of which `share` (...,) is in bin `lower + 1`, the rest
-    in `lower`."""
+    """Cross-entropy (...,) of `logits` (..., bins) with a target: `share` (...,) in bin `lower + 1`, the rest in
+    `lower`."""
     near = torch.gather(logits.float().log_softmax(-1), -1, torch.stack([lower, lower + 1], -1))
     return -torch.lerp(near[..., 0], near[..., 1], share)
 

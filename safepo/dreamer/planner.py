@@ -19,6 +19,7 @@ from safepo.dreamer.world_model import State, WorldModel
 NEXT_TO_NONE = 0.01
 """A predicted cost per decision that counts as none: the mean of a distribution over bins is never exactly 0."""
 
+
 @torch.no_grad()
 def plan(
     model: WorldModel,

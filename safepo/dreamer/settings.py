@@ -54,8 +54,8 @@ class WorldModelSettings(ViewSettings):
     bin_limit: float = 20.0
     """The bins span [-bin_limit, bin_limit] in symlog space."""
     value_means: bool = False
-    """Means of rewards, costs and values are means of these, as in DreamerV3's later version, not of their symlogs, as in
-    the paper: those are too small where outcomes are in doubt, 0.2 instead of 0.5 for a cost of 5 that one in ten has."""
+    """Means of rewards, costs and values are means of these, as in DreamerV3's later version, not of their symlogs, as
+    in the paper. Those are too small where outcomes are in doubt: 0.2 for a cost of 5 whose probability is 0.1."""
     unimix: float = 0.01
     """Share of the uniform distribution in each categorical variable."""
 
@@ -82,8 +82,8 @@ class WorldModelSettings(ViewSettings):
     vector_scale: float = 5.0
     """Weight of the reconstruction of vectors."""
     vector_bins: int = 0
-    """Bins of [-1, 1] on which encoder and decoder have each symlog of a vector, besides the symlog itself; 0: none, as in
-    the paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without them."""
+    """Bins of [-1, 1] on which encoder and decoder have each symlog of a vector, besides the symlog itself; 0: none, as
+    in the paper. Thresholds, such as that of a lidar inside a hazard, are hard to learn from few episodes without."""
     reward_scale: float = 1.0
     """Weight of the reward head's loss: how much of the model goes into what rewards depend on."""
     cost_scale: float = 1.0

@@ -234,8 +234,8 @@ class WorldModel(nn.Module):
         }
 
     def _ahead(self, state: State, data: Sequences, generator: torch.Generator) -> Tensor:
-        """Losses of rewards and costs (overshoot, N) that actions alone foretell from each of N beliefs; those behind the
-        end of an episode count as 0 (latent overshooting: Hafner et al. 2019, arXiv:1811.04551, of rewards and costs)."""
+        """Losses (overshoot, N) of rewards and costs foretold from each of N beliefs by actions alone; 0 behind the
+        end of an episode. After latent overshooting (Hafner et al. 2019, arXiv:1811.04551), but of what plans need."""
         ahead, last = self.settings.overshoot, len(data.first) - self.settings.overshoot
         state = State(*(x[:last].flatten(0, 1) for x in state))
         noise = waiting_times((ahead, len(state.h), *self.rssm.shape), generator)

@@ -48,18 +48,37 @@ def config(**changes: Any) -> Any:
 # Distributions
 
 
+@pytest.mark.parametrize("value_means", [False, True])
 @pytest.mark.parametrize("x", [-1000.0, -1.0, 0.0, 0.3, 25.0, 1e5])
-def test_two_hot_round_trip(x: float) -> None:
-    two_hot = TwoHot(255, 20.0)
-    place = (symlog(torch.tensor(x)) + 20) / (40 / 254)
-    lower = int(place.floor())
-    probs = torch.full((255,), 1e-30)
-    probs[lower], probs[lower + 1] = 1 - (place - lower), place - lower
-    assert two_hot.mean(probs.clamp(min=1e-30).log()).item() == pytest.approx(x, rel=1e-4, abs=1e-5)
-    logits = torch.randn(255, generator=generator())
-    expected = -(probs * logits.log_softmax(-1)).sum()
-    assert two_hot.loss(logits, torch.tensor(x)).item() == pytest.approx(expected.item(), rel=1e-4)
+def test_two_hot_round_trip(x: float, value_means: bool) -> None:
+    """The target is read off the gradient of the cross-entropy, softmax - target."""
+    two_hot = TwoHot(255, 20.0, value_means)
+    logits = torch.zeros(255, requires_grad=True)
+    (grad,) = torch.autograd.grad(two_hot.loss(logits, torch.tensor(x)), logits)
+    target = 1 / 255 - grad
+    lower = int((symlog(torch.tensor(x)) + 20) / (40 / 254))
+    assert target[lower : lower + 2].sum().item() == pytest.approx(1, abs=1e-5)
+    target[target < 1e-6] = 0
+    assert two_hot.mean(target.log()).item() == pytest.approx(x, rel=1e-4, abs=1e-5)
     assert symexp(symlog(torch.tensor(x))).item() == pytest.approx(x, rel=1e-5)
+
+
+def test_two_hot_by_hand() -> None:
+    """Bins for -9, 0 and 9: half of 0 and half of 9 is 4.5, or 10 ** 0.5 - 1 by symlogs; targets are alike."""
+    log10 = float(np.log(10))
+    logits = torch.tensor([0.0, 0.5, 0.5]).log()
+    uneven = torch.tensor([0.2, 0.3, 0.5]).log()
+    half = -0.5 * (np.log(0.3) + np.log(0.5))
+    for value_means, mean in ((False, 10**0.5 - 1), (True, 4.5)):
+        two_hot = TwoHot(3, log10, value_means)
+        assert two_hot.mean(logits).item() == pytest.approx(mean, rel=1e-5)
+        assert two_hot.loss(uneven, torch.tensor(mean)).item() == pytest.approx(half, rel=1e-5)
+
+
+@pytest.mark.parametrize("bins", [40, 41, 255])
+def test_bins_of_either_sign_cancel(bins: int) -> None:
+    """An untrained head says 0, though the outer bins stand for hundreds of millions."""
+    assert TwoHot(bins, 20.0, value_means=True).mean(torch.zeros(bins)).item() == 0
 
 
 def test_two_hot_beyond_its_bins_is_the_last_bin() -> None:
@@ -114,9 +133,61 @@ def test_vectors_are_reconstructed_as_symlogs() -> None:
 
 
 def test_soft_bins_by_hand() -> None:
-    """Bins at -1, 0, 1; what lies beyond is in none, and keeps its value."""
-    found = SoftBins(3)(torch.tensor([[-0.25, 5.0]]))
-    assert found.tolist() == pytest.approx(np.array([[-0.25, 5.0, 0.25, 0.75, 0, 0, 0, 0]]))
+    """Bins at -1, 0, 1; what lies beyond is in none, and keeps its value. As a target it is in the last."""
+    x = torch.tensor([-0.25, 5.0])
+    assert SoftBins(3)(x[None]).tolist() == pytest.approx(np.array([[-0.25, 5.0, 0.25, 0.75, 0, 0, 0, 0]]))
+    logits = torch.tensor([[0.2, 0.3, 0.5]]).log().expand(2, -1)
+    expected = [-0.25 * np.log(0.2) - 0.75 * np.log(0.3), -np.log(0.5)]
+    assert SoftBins(3).loss(logits, x).tolist() == pytest.approx(expected)
+
+
+def test_vectors_are_reconstructed_on_bins_too() -> None:
+    """A decoder that says 0 everywhere believes in each of 8 bins alike."""
+    model = make_model(vector_scale=2.0, vector_bins=8)
+    torch.nn.init.zeros_(model.decode_vector[1].weight)
+    data = linear_system(5, 2)
+    data.vector[:] = torch.tensor([np.e - 1, -(np.e**2 - 1), 0.0])
+    _, _, parts = model.loss(data, generator())
+    assert float(parts["vector"].detach()) == pytest.approx(2 * (1 + 4 + 3 * np.log(8)), rel=1e-5)
+    vector, image = model.decode(torch.zeros(4, 2, 32 + 16))
+    assert vector is not None and vector.shape == (4, 2, 3) and image is None
+
+
+class FirstEntry(torch.nn.Module):
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        return feature[..., :1]
+
+
+def test_rewards_and_costs_are_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a perfect model of x' = x + 0.3 a, whose heads say x, the reward x is foretold without error, the cost c with
+    (x - c)^2, at each of three decisions ahead, as far as they belong to the same episode."""
+    model = make_model(overshoot=3, reward_scale=2.0, cost_scale=5.0, cost_weight=1.0)
+    model.reward = model.cost = FirstEntry()
+    monkeypatch.setattr(model.two_hot, "loss", lambda logits, x: (logits[..., 0] - x).square())
+    monkeypatch.setattr(model.rssm, "imagine", lambda state, action, noise: State(state.h + 0.3 * action, state.z))
+    data = linear_system(12, 2)
+    x = data.reward
+    state = State(x[..., None].expand(-1, -1, 32), torch.zeros(12, 2, 16))
+    data.first[6, 0] = 1
+    found = model._ahead(state, data, generator()).unflatten(1, (9, 2))
+    for k in (1, 2, 3):
+        for t in range(9):
+            error = 5 * (x[t + k] - data.cost[t + k]).square()
+            if t < 6 <= t + k:
+                error[0] = 0
+            assert torch.allclose(found[k - 1, t], error, atol=1e-5)
+    missed = model._ahead(state, data._replace(reward=x + 1, cost=x), generator())
+    assert missed.max() == pytest.approx(2, rel=1e-4)
+
+
+def test_what_is_foretold_is_part_of_the_loss() -> None:
+    model, data = make_model(overshoot=2), linear_system(5, 2)
+    loss, _, parts = model.loss(data, generator())
+    assert float(parts["ahead"].detach()) > 0
+    assert float(loss.detach()) == pytest.approx(sum(float(x.detach()) for x in parts.values()), rel=1e-5)
+    (grad,) = torch.autograd.grad(parts["ahead"], model.rssm.gru.weight)
+    assert grad.abs().sum() > 0
+    assert "ahead" not in make_model().loss(data, generator())[2]
 
 
 def test_bins_tell_what_lies_behind_a_threshold() -> None:
@@ -746,6 +817,8 @@ def test_images_and_vectors_together() -> None:
         ({"plan_elites": 1000}, "exceeds plan_samples"),
         ({"replay_size": 20, "num_envs": 4}, "do not hold a sequence of batch_length 12"),
         ({"discount": 1.0}, "discount must be below 1"),
+        ({"overshoot": 12}, "overshoot 12 must be less than batch_length 12"),
+        ({"overshoot": -1}, "overshoot must not be negative"),
         ({"unimix": 0.0}, "unimix must lie between 0 and 1"),
         ({"variant": "ocrp"}, "bsrp_lag"),
         ({"preset": "quick"}, "tiny_plus"),
