@@ -202,6 +202,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_size(32, 16, 8, 2), "stoch": 4, "classes": 4, "mlp_layers": 1, "mlp_units": 16, "bins": 41, "batch_size": 8,
         "batch_length": 12, "prefill": 64, "train_ratio": 8.0, "plan_samples": 16, "plan_elites": 4, "imagination": 3,
         "plan_iterations": 2, "plan_horizon": 3, "num_envs": 2, "steps_per_epoch": 200, "total_steps": 1000,
+        "overshoot": 2,
     },
     "tiny": {
         **_TINY, "deter": 64, "units": 64, "stoch": 8, "classes": 8, "mlp_units": 64, "bins": 41, "batch_size": 16,
