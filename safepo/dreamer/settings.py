@@ -215,7 +215,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_length": 32, "train_ratio": 64.0, "imagination": 10, "model_lr": 6e-4, "actor_lr": 2e-4,
         "discount": 1 - 1 / 100, "plan_samples": 128, "plan_iterations": 4, "plan_horizon": 10, "plan_elites": 16,
         "plan_actor_share": 0.125, "vector_scale": 1.0, "vector_bins": 64,
-        "reward_scale": 10.0, "cost_scale": 10.0, "overshoot": 5, "value_means": True, "penalty_growth": 2e-4,
+        "reward_scale": 10.0, "cost_scale": 10.0, "overshoot": 10, "value_means": True, "penalty_growth": 2e-4,
     },
     "small": _size(512, 512, 32, 2),
     "medium": _size(1024, 640, 48, 3),
