@@ -13,8 +13,8 @@ some plans of the actor are among the candidates of osrp and osrp_lag, too; ther
 does not move the multiplier, which is part of the checkpoint, and its smoothed cost starts at the first episode's; the
 last plan is forgotten at an episode's end; vectors are reconstructed as their symlogs, for an accelerometer's peaks
 would drown a lidar in squared errors of raw values; observations are the environment's own, with positions only where
-`observe` names them; preset tiny_plus, but no other, has the model foretell rewards and costs from actions alone
-(`overshoot`), vectors on bins (`vector_bins`), and means of values in place of symlogs (`value_means`).
+`observe` names them; preset tiny_plus, the only one of those that learn, has the model foretell rewards and costs from
+actions alone (`overshoot`), vectors on bins (`vector_bins`), and means of values, not symlogs (`value_means`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from safepo.dreamer.behaviour import Behaviour, imagine, lambda_returns
-from safepo.dreamer.nets import waiting_times
 from safepo.dreamer.settings import SafeDreamerSettings
 from safepo.dreamer.world_model import State, WorldModel
 
@@ -90,12 +89,7 @@ def evaluate(
     costs where there is a cost critic.
     """
     s = behaviour.settings
-    noise = waiting_times((*plans.shape[:2], *model.rssm.shape), generator)
-    features = [state.feature]
-    for t in range(len(plans)):
-        state = model.rssm.imagine(state, plans[t], noise[t])
-        features.append(state.feature)
-    feature = torch.stack(features)
+    feature = torch.cat([state.feature[None], model.follow(state, plans, generator)])
     reward, discount = behaviour.signals(model, feature)
     goes_on = (discount > 0).to(discount.dtype)
     alive = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1]]).cumprod(0)

@@ -237,18 +237,23 @@ class WorldModel(nn.Module):
         """Losses (overshoot, N) of rewards and costs foretold from each of N beliefs by actions alone; 0 behind the
         end of an episode. After latent overshooting (Hafner et al. 2019, arXiv:1811.04551), but of what plans need."""
         ahead, last = self.settings.overshoot, len(data.first) - self.settings.overshoot
-        state = State(*(x[:last].flatten(0, 1) for x in state))
-        noise = waiting_times((ahead, len(state.h), *self.rssm.shape), generator)
+
+        def windows(x: Tensor) -> Tensor:
+            return torch.stack([x[t : t + last].flatten(0, 1) for t in range(ahead)])
+
+        start = State(*(x[:last].flatten(0, 1) for x in state))
+        feature = self.follow(start, windows(data.action), generator)
+        losses = self._signals(feature, windows(data.reward[1:]), windows(data.cost[1:]))
+        return (1 - windows(data.first[1:])).cumprod(0) * (losses["reward"] + losses["cost"])
+
+    def follow(self, state: State, actions: Tensor, generator: torch.Generator) -> Tensor:
+        """Features (H, N, f) of the states that actions (H, N, u) are imagined to lead to from `state` (N, ...)."""
+        noise = waiting_times((*actions.shape[:2], *self.rssm.shape), generator)
         features = []
-        for t in range(ahead):
-            state = self.rssm.imagine(state, data.action[t : t + last].flatten(0, 1), noise[t])
+        for t in range(len(actions)):
+            state = self.rssm.imagine(state, actions[t], noise[t])
             features.append(state.feature)
-
-        def behind(x: Tensor) -> Tensor:
-            return torch.stack([x[t + 1 : t + 1 + last].flatten() for t in range(ahead)])
-
-        losses = self._signals(torch.stack(features), behind(data.reward), behind(data.cost))
-        return (1 - behind(data.first)).cumprod(0) * (losses["reward"] + losses["cost"])
+        return torch.stack(features)
 
     def _reconstruction(self, feature: Tensor, data: Sequences) -> dict[str, Tensor]:
         losses = {}
@@ -285,11 +290,6 @@ class WorldModel(nn.Module):
         """Features (T, B, f), predicted rewards and costs (T, B): the first `context` decisions see their observations,
         the others only the actions."""
         post = self.observe(Sequences(*(x[:context] for x in data)), generator)
-        states = list(zip(*post.state, strict=True))
-        state = State(*states[-1])
-        noise = waiting_times((len(data.first), len(state.h), *self.rssm.shape), generator)
-        for t in range(context, len(data.first)):
-            state = self.rssm.imagine(state, data.action[t - 1], noise[t])
-            states.append(state)
-        feature = torch.cat([torch.stack(x) for x in zip(*states, strict=True)], -1)
+        last = State(*(x[-1] for x in post.state))
+        feature = torch.cat([post.state.feature, self.follow(last, data.action[context - 1 : -1], generator)])
         return feature, self.two_hot.mean(self.reward(feature)), self.two_hot.mean(self.cost(feature))

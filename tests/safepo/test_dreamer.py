@@ -478,6 +478,8 @@ def test_policies_stay_as_they_are_while_training_goes_on() -> None:
 class Line:
     """A point at h that an action moves by 0.1; the reward is its place."""
 
+    follow = WorldModel.follow
+
     def __init__(self, cost: Any) -> None:
         self.rssm = SimpleNamespace(imagine=self.imagine, shape=(1, 1), nact=1)
         self.two_hot = SimpleNamespace(mean=lambda x: x[..., 0])
