@@ -111,6 +111,7 @@ MODEL_METRICS: Mapping[str, str] = {
     "train/multiplier": "how strongly costs weigh (osrp_lag, bsrp_lag)",
     "train/penalty": "`c` (bsrp_lag)",
     "train/cost_smoothed": "episode cost that the multiplier sees (osrp_lag)",
+    "train/cost_limit": "the limit of an episode, while it falls (with `limit_decisions`)",
     "plan/feasible": "share of the last iteration's candidates that are feasible (planners)",
     "plan/return": "score of its best candidate",
     "plan/cost": "predicted cost of that one",
@@ -365,8 +366,8 @@ def model_page(info: AlgorithmInfo) -> str:
 
 
 def model_metrics(name: str) -> Mapping[str, str]:
-    """`MODEL_METRICS`, of which an epoch has shown that they are all, but for what takes images or a whole episode."""
-    found = {"train/loss_image", "train/cost_smoothed"}
+    """`MODEL_METRICS`, of which an epoch has shown that they are all, but for images, episodes and schedules."""
+    found = {"train/loss_image", "train/cost_smoothed", "train/cost_limit"}
     for variant in ("osrp_lag", "bsrp_lag"):
         trainer = make_trainer(make_config(name, env_id=ENV_ID, preset="debug", variant=variant, device="cpu"))
         try:

@@ -8,13 +8,14 @@ as osrp does, without a limit, instead of weighing them by a temperature; determ
 mean; several environments collect, and plan in one batch; precision is float32 or bfloat16.
 Differs from the code published with it in: time limits are not terminal; a limit of 0 can be met, since plans whose
 predicted cost is below 0.01 a decision count as safe; infeasible plans are elites only where too few are feasible; the
-constraint of bsrp_lag is on the cost return of the replayed states, not on the sum of those along each trajectory;
-some plans of the actor are among the candidates of osrp and osrp_lag, too; there is no schedule of limits; evaluation
-does not move the multiplier, which is part of the checkpoint, and its smoothed cost starts at the first episode's; the
-last plan is forgotten at an episode's end; vectors are reconstructed as their symlogs, for an accelerometer's peaks
-would drown a lidar in squared errors of raw values; observations are the environment's own, with positions only where
-`observe` names them; preset tiny_plus, the only one of those that learn, has the model foretell rewards and costs from
-actions alone (`overshoot`), vectors on bins (`vector_bins`), and means of values, not symlogs (`value_means`).
+constraint of bsrp_lag is on the cost return of the replayed states, not on the sum of those along each trajectory; some
+plans of the actor are among the candidates of osrp and osrp_lag, too; a limit that falls (`limit_decisions`) does so at
+every decision, not in stages, and for every variant; evaluation does not move the multiplier, which is part of the
+checkpoint, and its smoothed cost starts at the first episode's; the last plan is forgotten at an episode's end; vectors
+are reconstructed as their symlogs, for an accelerometer's peaks would drown a lidar in squared errors of raw values;
+observations are the environment's own, with positions only where `observe` names them; preset tiny_plus, the only one
+of those that learn, has the model foretell rewards and costs from actions alone (`overshoot`), vectors on bins
+(`vector_bins`), and means of values, not symlogs (`value_means`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ Metrics = dict[str, float | Tensor]
 """Numbers, some still on the device."""
 FIRST_GUESS = 1000.0
 """Environment steps of an episode, until one has finished."""
+NUMBERS = ("multiplier", "smoothed_cost", "episode_length", "terminated", "taken")
+"""What an agent has learnt besides its networks."""
 
 
 class SafeDreamer:
@@ -61,6 +64,7 @@ class SafeDreamer:
         self.smoothed_cost = float("nan")
         self.episode_length = FIRST_GUESS
         self.terminated = 0.0
+        self.taken = 0
         fused = self.device.type in ("cpu", "cuda")
         s, b = settings, self.behaviour
         self.optimizers = {
@@ -80,6 +84,13 @@ class SafeDreamer:
     def decisions(self) -> int:
         """Decisions of an episode."""
         return math.ceil(self.episode_length / self.settings.action_repeat)
+
+    @property
+    def limit(self) -> float:
+        """The cost limit of an episode, as far as it has fallen after the decisions `taken`."""
+        s = self.settings
+        left = max(0.0, 1 - self.taken / s.limit_decisions) if s.limit_decisions else 0.0
+        return self.cost_limit + left * (s.limit_start - self.cost_limit)
 
     def update(self, data: dict[str, NDArray[Any]]) -> Metrics:
         """One gradient step of everything on replayed sequences (T, B, ...); returns metrics."""
@@ -122,7 +133,7 @@ class SafeDreamer:
         n, gamma = self.decisions, self.settings.discount
         for_ever = 1 / (1 - gamma)
         to_the_end = for_ever * (1 - gamma * for_ever * (1 - gamma**n) / n)
-        return self.cost_limit / n * (for_ever + self.terminated * (to_the_end - for_ever))
+        return self.limit / n * (for_ever + self.terminated * (to_the_end - for_ever))
 
     def sequences(self, data: dict[str, NDArray[Any]]) -> Sequences:
         """Replayed arrays as tensors on the device."""
@@ -131,16 +142,15 @@ class SafeDreamer:
         rest = {name: tensors[name].float() for name in Sequences._fields if name != "image"}
         return Sequences(image=image, **rest)
 
-    def episode_ended(self, cost: float, length: float, terminated: bool, decisions: int) -> None:
-        """Hear of a training episode: its cost, the mean length of the last ones, whether it terminated by itself, and
-        how many decisions were taken in all."""
+    def episode_ended(self, cost: float, length: float, terminated: bool) -> None:
+        """Hear of a training episode: its cost, the mean length of the last ones, whether it terminated by itself."""
         s = self.settings
         self.episode_length = length
         self.terminated += (1 - s.cost_smoothing) * (terminated - self.terminated)
         past = self.smoothed_cost if np.isfinite(self.smoothed_cost) else cost
         self.smoothed_cost = s.cost_smoothing * past + (1 - s.cost_smoothing) * cost
-        if s.variant == "osrp_lag" and decisions >= s.multiplier_start:
-            self.pid.update(np.array([self.smoothed_cost]), np.array([self.cost_limit]))
+        if s.variant == "osrp_lag" and self.taken >= s.multiplier_start:
+            self.pid.update(np.array([self.smoothed_cost]), np.array([self.limit]))
             self.multiplier = float(self.pid.values[0])
 
     @property
@@ -148,10 +158,11 @@ class SafeDreamer:
         """How strongly costs weigh against reward; 0 where they do not."""
         return self.behaviour.lagrangian.multiplier if self.settings.variant == "bsrp_lag" else self.multiplier
 
-    def smoothed(self) -> dict[str, float]:
-        """The episode cost that the multiplier of osrp_lag sees, once an episode has ended."""
+    def constraint(self) -> dict[str, float]:
+        """The episode cost that the multiplier of osrp_lag sees, once an episode has ended, and a limit that falls."""
         known = self.settings.variant == "osrp_lag" and math.isfinite(self.smoothed_cost)
-        return {"train/cost_smoothed": self.smoothed_cost} if known else {}
+        found = {"train/cost_smoothed": self.smoothed_cost} if known else {}
+        return found | ({"train/cost_limit": self.limit} if self.settings.limit_decisions else {})
 
     def frozen(self) -> SafeDreamer:
         """A copy that acts; it does not change as training goes on."""
@@ -167,14 +178,15 @@ class SafeDreamer:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "generator": self.generator.get_state(),
             "pid": self.pid.state_dict(),
-            "numbers": [self.multiplier, self.smoothed_cost, self.episode_length, self.terminated],
+            "numbers": [getattr(self, name) for name in NUMBERS],
         }
 
     def load_state_dict(self, state: dict[str, Any], training: bool = True) -> None:
         """Restore; without `training` only what acts."""
         self.model.load_state_dict(state["model"])
         self.behaviour.load_state_dict(state["behaviour"])
-        self.multiplier, self.smoothed_cost, self.episode_length, self.terminated = state["numbers"]
+        for name, number in zip(NUMBERS, state["numbers"], strict=True):
+            setattr(self, name, number)
         if training:
             self.behaviour.load_extra_state(state["extra"])
             for name, optimizer in self.optimizers.items():
@@ -252,7 +264,7 @@ class Player:
         agent = self.agent
         before = self.plan[:, ids] * (1 - first)
         guess = torch.cat([before[1:], before[-1:]])
-        budget = cost_budget(agent.settings, agent.cost_limit, agent.decisions)
+        budget = cost_budget(agent.settings, agent.limit, agent.decisions)
         found, self.metrics = plan(agent.model, agent.behaviour, state, guess, budget, agent.multiplier, self.generator)
         self.plan[:, ids] = found
         return found[0]
@@ -273,8 +285,12 @@ class Player:
         self.generator.set_state(torch.as_tensor(state["generator"]))
 
 
-def check_limits(limits: dict[str, float]) -> float:
+def check_limits(limits: dict[str, float], settings: SafeDreamerSettings) -> float:
     """Return the one limit that Safe DreamerV3 can hold."""
     if set(limits) != {"cost"}:
         raise UserError(f"cost_limit: safe_dreamer holds one limit, on the cost itself; got {', '.join(limits)}")
+    if settings.limit_decisions and not settings.limit_start >= limits["cost"]:
+        raise UserError(
+            f"limit_start {settings.limit_start!r}: the limit falls to cost_limit {limits['cost']!r}, which is not less"
+        )
     return limits["cost"]

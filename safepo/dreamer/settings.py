@@ -124,6 +124,11 @@ class WorldModelSettings(ViewSettings):
     plan_actor_share: float = 0.05
     """Plans of the actor among the candidates, as a share of plan_samples."""
 
+    limit_decisions: int = 0
+    """Decisions over which the cost limit falls, linearly, from limit_start to cost_limit; 0: it is cost_limit from the
+    beginning. An agent that avoids costs before its model knows where they come from may never see it."""
+    limit_start: float = 100.0
+    """Cost limit of an episode at the first decision, if limit_decisions is not 0."""
     lagrange_init: float = 1e-6
     """bsrp_lag: multiplier at the start."""
     penalty_init: float = 5e-9
@@ -138,7 +143,7 @@ class WorldModelSettings(ViewSettings):
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: networks compute in mixed precision (for GPUs)."""
     compile: bool = False
-    """Compile the world model's steps with torch.compile (for GPUs)."""
+    """Compile the world model's steps with torch.compile (for GPUs; on a CPU it takes a minute and gains nothing)."""
 
     def check(self) -> None:
         """Refuse values that cannot work."""
@@ -152,7 +157,7 @@ class WorldModelSettings(ViewSettings):
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
         for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins",
                      "reward_scale", "cost_scale", "cost_weight", "entropy", "lagrange_init", "penalty_init",
-                     "penalty_growth", "multiplier_start", "overshoot"):  # fmt: skip
+                     "penalty_growth", "multiplier_start", "overshoot", "limit_decisions"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must not be negative, got {getattr(self, name)!r}")
         if not 0 < self.unimix < 1:

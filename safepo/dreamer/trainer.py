@@ -45,7 +45,7 @@ class DreamerTrainer(Trainer):
                 f"replay_size {s.replay_size}: {rows} decisions in each of {run.num_envs} environments do not hold a "
                 f"sequence of batch_length {s.batch_length}"
             )
-        limit = check_limits(run.cost_limits())
+        limit = check_limits(run.cost_limits(), s)
         self.algorithm = SafeDreamer(s, self.env.obs, self.env.nact, limit, self.device, self.seeds.init)
         noise = torch.Generator(self.algorithm.device).manual_seed(self.seeds.noise)
         self.collector = DreamerCollector(self.env, self.algorithm, noise, np.random.default_rng(self.seeds.shuffle))
@@ -109,7 +109,7 @@ class DreamerCollector:
         self.pending = np.zeros((n, 2))
         self.first = np.ones(n, bool)
         self.obs = np.zeros((n, env.nobs))
-        self.decisions = self.updates = 0
+        self.updates = 0
         self._fields: dict[str, Field] = {
             "vector": ((agent.shapes.nvector,), np.float32),
             "image": ((agent.shapes.size, agent.shapes.size, agent.shapes.channels), np.uint8),
@@ -157,10 +157,10 @@ class DreamerCollector:
         for t in range(horizon):
             if report is not None and t % 50 == 0:
                 report(t)
-            explore = self.rng.uniform(-1, 1, (n, self.env.nact)) if self.decisions < s.prefill else None
+            explore = self.rng.uniform(-1, 1, (n, self.env.nact)) if self.agent.taken < s.prefill else None
             action, decided = self.player(self.obs, explore=explore)
             self._record(decided, self.obs[decided], action[decided])
-            self.decisions += len(decided)
+            self.agent.taken += len(decided)
             step = self.env.step(action)
             costs[t, :, 0], over[t] = step.cost, step.terminated | step.truncated
             self._take_in(step, over[t])
@@ -177,15 +177,15 @@ class DreamerCollector:
             **self.safety.metrics(),
             **{name: float(np.mean([float(value) for value in values])) for name, values in found.items()},
             "train/multiplier": self.agent.shown_multiplier,
-            **self.agent.smoothed(),
+            **self.agent.constraint(),
             "train/updates": self.updates,
-            "train/decisions": self.decisions,
+            "train/decisions": self.agent.taken,
             "time/update": learning,
         }
 
     def _learn(self, found: Found) -> None:
         s = self.agent.settings
-        due = int((self.decisions - s.prefill) * s.train_ratio / (s.batch_size * s.batch_length))
+        due = int((self.agent.taken - s.prefill) * s.train_ratio / (s.batch_size * s.batch_length))
         while self.updates < due and self.replay.starts(s.batch_length).any():
             metrics = self.agent.update(self.replay.sample(s.batch_size, s.batch_length, self.rng))
             self.updates += 1
@@ -209,7 +209,7 @@ class DreamerCollector:
             self.stats.add(sums)
             self.safety.add_episode(np.array(sums[1:2]))
             length = float(np.mean([episode[2] for episode in self.stats.window]))
-            self.agent.episode_ended(sums[1], length, bool(step.terminated[i]), self.decisions)
+            self.agent.episode_ended(sums[1], length, bool(step.terminated[i]))
         ids = np.flatnonzero(over)
         if len(ids):
             assert step.final_obs is not None
@@ -220,7 +220,7 @@ class DreamerCollector:
         return {
             **{name: getattr(self, name).copy() for name in ("pending", "first", "obs")},
             "sums": self.sums.values.copy(),
-            "counters": [self.decisions, self.updates],
+            "updates": self.updates,
             "rng": self.rng.bit_generator.state,
             "player": self.player.state_dict(),
             "stats": self.stats.state_dict(),
@@ -231,7 +231,7 @@ class DreamerCollector:
 
     def load_state_dict(self, state: dict[str, Any], fallback_seed: int) -> bool:
         """Restore; returns False when the environment's state was not saved and fresh episodes were started."""
-        self.decisions, self.updates = state["counters"]
+        self.updates = state["updates"]
         self.rng.bit_generator.state = state["rng"]
         self.player.load_state_dict(state["player"])
         self.stats.load_state_dict(state["stats"])

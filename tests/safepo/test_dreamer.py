@@ -358,10 +358,10 @@ def make_agent(**changes: Any) -> SafeDreamer:
 def test_the_limit_of_discounted_returns() -> None:
     """At cost 0.5 a decision an episode of 20 costs 10; the discounted return of that is the limit."""
     agent = make_agent(variant="bsrp_lag", cost_limit=10.0, discount=0.9, action_repeat=2, cost_smoothing=0.0)
-    agent.episode_ended(0.0, 39.0, False, 100)
+    agent.episode_ended(0.0, 39.0, False)
     assert agent.decisions == 20
     assert agent.discounted_limit() == pytest.approx(0.5 * 10)
-    agent.episode_ended(0.0, 39.0, True, 100)
+    agent.episode_ended(0.0, 39.0, True)
     left = [0.5 * sum(0.9**k for k in range(m)) for m in range(1, 21)]
     assert agent.discounted_limit() == pytest.approx(np.mean(left))
 
@@ -376,14 +376,37 @@ def test_the_budget_of_a_plan() -> None:
 
 def test_the_multiplier_waits_and_moves() -> None:
     agent = make_agent(variant="osrp_lag", multiplier_start=1000, cost_limit=1.0, cost_smoothing=0.5)
-    assert agent.smoothed() == {}
-    agent.episode_ended(9.0, 40.0, False, 999)
+    assert agent.constraint() == {}
+    agent.taken = 999
+    agent.episode_ended(9.0, 40.0, False)
     assert agent.multiplier == 0.0
-    assert agent.smoothed() == {"train/cost_smoothed": 9.0}, "the first episode's"
+    assert agent.constraint() == {"train/cost_smoothed": 9.0}, "the first episode's"
+    agent.taken = 1000
     for _ in range(3):
-        agent.episode_ended(5.0, 40.0, False, 1000)
+        agent.episode_ended(5.0, 40.0, False)
     assert agent.smoothed_cost == pytest.approx(5.5)
     assert 0 < agent.multiplier <= agent.settings.pid_max
+
+
+def test_a_limit_that_falls() -> None:
+    """It is the limit of plans, of the constraint in imagination and of the multiplier, until it is the run's own."""
+    agent = make_agent(variant="osrp_lag", cost_limit=10.0, limit_start=50.0, limit_decisions=200, multiplier_start=0)
+    found = []
+    for agent.taken in (0, 100, 200, 1000):
+        assert agent.frozen().limit == agent.limit
+        found.append((agent.limit, agent.discounted_limit() / agent.cost_limit, agent.constraint()["train/cost_limit"]))
+    whole = found[-1][1]
+    assert found == [(x, pytest.approx(x / 10 * whole), x) for x in (50.0, 30.0, 10.0, 10.0)]
+    budgets = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safepo.dreamer.agent.cost_budget", lambda *args: budgets.append(args[1]) or cost_budget(*args))
+        for agent.taken in (0, 200):
+            Player(agent, 1, generator(0))(np.zeros((1, 6)))
+    assert budgets == [50.0, 10.0]
+    for agent.taken, moved in ((0, False), (200, True)):
+        agent.episode_ended(40.0, 40.0, False)
+        assert (agent.multiplier > 0) is moved
+    assert "train/cost_limit" not in make_agent().constraint()
 
 
 def test_costs_weigh_in_the_score_of_a_plan() -> None:
@@ -710,11 +733,11 @@ def weights(trainer: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_resuming_changes_nothing(variant: str) -> None:
-    one = make_trainer(config(variant=variant, multiplier_start=0, steps_per_epoch=150))
+    one = make_trainer(config(variant=variant, multiplier_start=0, limit_decisions=400, steps_per_epoch=150))
     one.start()
     one.run_epoch()
     state = one.state_dict()
-    other = make_trainer(config(variant=variant, multiplier_start=0, steps_per_epoch=150))
+    other = make_trainer(config(variant=variant, multiplier_start=0, limit_decisions=400, steps_per_epoch=150))
     assert other.load_state_dict(state)
     first, second = one.run_epoch(), other.run_epoch()
     assert {k: v for k, v in first.items() if not k.startswith("time/")} == pytest.approx(
@@ -821,6 +844,8 @@ def test_images_and_vectors_together() -> None:
         ({"discount": 1.0}, "discount must be below 1"),
         ({"overshoot": 12}, "overshoot 12 must be less than batch_length 12"),
         ({"overshoot": -1}, "overshoot must not be negative"),
+        ({"limit_decisions": -1}, "limit_decisions must not be negative"),
+        ({"limit_decisions": 9, "limit_start": 5.0, "cost_limit": 8}, "limit_start 5.0: .* falls to cost_limit 8"),
         ({"unimix": 0.0}, "unimix must lie between 0 and 1"),
         ({"variant": "ocrp"}, "bsrp_lag"),
         ({"preset": "quick"}, "tiny_plus"),
