@@ -47,16 +47,23 @@ def test_a_killed_worker_and_a_lost_node_are_retried(cluster: Any, tmp_path: Pat
     events = []
 
     def disturb() -> None:
-        def begun() -> list[Path]:
-            return [f.parent for f in sorted((path / "runs").glob("*/*/worker.json")) if progress(f.parent) > 600]
+        halted: dict[Path, int] = {}  # they wait for each other, however late one begins
 
-        wait_for(lambda: len(begun()) == 2)
-        pid = int(json.loads((begun()[0] / "worker.json").read_text())["worker"].split(":")[1])
-        os.kill(parent(pid), signal.SIGKILL)  # Ray's process, which runs the task
-        events.append(progress(begun()[0]))
-        os.kill(pid, signal.SIGKILL)  # ours
+        def both_begun() -> bool:
+            for file in (path / "runs").glob("*/*/worker.json"):
+                if file.parent not in halted and progress(file.parent) > 600:
+                    pid = int(json.loads(file.read_text())["worker"].split(":")[1])
+                    os.kill(pid, signal.SIGSTOP)
+                    halted[file.parent] = pid
+            return len(halted) == 2
+
+        wait_for(both_begun)
+        events.extend(map(progress, halted))
+        first, second = halted.values()
+        os.kill(parent(first), signal.SIGKILL)  # Ray's process, which runs the task
+        os.kill(first, signal.SIGKILL)  # ours
         cluster.remove_node(node)
-        events.append(progress(begun()[1]))
+        os.kill(second, signal.SIGCONT)
 
     thread = threading.Thread(target=disturb)
     thread.start()
