@@ -112,12 +112,14 @@ class AugmentedLagrangian:
 class Critic(nn.Module):
     """Two-hot distribution of returns, with a slow copy that it is held to."""
 
-    def __init__(self, settings: SafeDreamerSettings, nfeature: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, settings: SafeDreamerSettings, nfeature: int, slow_fraction: float, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.two_hot = TwoHot(settings.bins, settings.bin_limit, settings.value_means)
         self.net = head(nfeature, settings.head_layers, settings.units, settings.bins, generator, scale=0.0)
         self.slow = copy.deepcopy(self.net).requires_grad_(False)
-        self.fraction = settings.slow_fraction
+        self.fraction = slow_fraction
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return expected returns (...,)."""
@@ -144,8 +146,9 @@ class Behaviour(nn.Module):
         s = self.settings = settings
         nfeature = s.deter + s.stoch * s.classes
         self.actor = Actor(s, nfeature, nact, generator)
-        self.critic = Critic(s, nfeature, generator)
-        self.cost_critic = Critic(s, nfeature, generator) if s.variant in COST_CRITIC else None
+        self.critic = Critic(s, nfeature, s.slow_fraction, generator)
+        costs = s.variant in COST_CRITIC
+        self.cost_critic = Critic(s, nfeature, s.cost_slow_fraction, generator) if costs else None
         self.scale = ReturnScale(s.return_decay)
         self.lagrangian = AugmentedLagrangian(s)
 

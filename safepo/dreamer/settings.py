@@ -109,7 +109,10 @@ class WorldModelSettings(ViewSettings):
     return_decay: float = 0.99
     """Decay of the running 5th and 95th percentile of returns by which advantages are scaled."""
     slow_fraction: float = 0.02
-    """Share of a critic that its slow copy takes over at each update."""
+    """Share of the critic that its slow copy takes over at each update."""
+    cost_slow_fraction: float = 0.02
+    """The same of the critic of costs. The smaller it is, the longer that critic tells a multiplier of costs that the actor
+    has learnt to avoid."""
 
     plan_horizon: int = 15
     """Decisions that the planner looks ahead."""
@@ -153,7 +156,7 @@ class WorldModelSettings(ViewSettings):
         _positive(self, "action_repeat", "deter", "units", "stoch", "head_layers", "mlp_layers", "mlp_units")
         _positive(self, "cnn_depth", "bin_limit", "batch_size", "train_ratio", "prefill", "model_lr", "actor_lr")
         _positive(self, "model_clip", "actor_clip", "imagination", "plan_horizon", "plan_iterations", "plan_elites")
-        _share(self, "discount", "return_lambda", "return_decay", "slow_fraction")
+        _share(self, "discount", "return_lambda", "return_decay", "slow_fraction", "cost_slow_fraction")
         _share(self, "plan_momentum", "plan_actor_share", "cost_smoothing")
         for name in ("free_nats", "dynamics_scale", "representation_scale", "vector_scale", "vector_bins",
                      "reward_scale", "cost_scale", "cost_weight", "entropy", "lagrange_init", "penalty_init",
@@ -199,8 +202,8 @@ def _size(deter: int, units: int, depth: int, layers: int) -> dict[str, Any]:
 _TINY = {
     "mlp_layers": 1, "head_layers": 1, "bin_limit": 5.0, "cnn_depth": 8, "prefill": 480, "free_nats": 0.3,
     "return_decay": 0.98, "entropy": 3e-3, "lagrange_init": 0.01, "penalty_init": 0.01, "penalty_growth": 1e-3,
-    "multiplier_start": 1000, "cost_weight": 1.0, "num_envs": 8, "steps_per_epoch": 4000, "total_steps": 200_000,
-    "cost_limit": 2.0,
+    "multiplier_start": 1000, "cost_weight": 1.0, "cost_slow_fraction": 0.2, "num_envs": 8,
+    "steps_per_epoch": 4000, "total_steps": 200_000, "cost_limit": 2.0,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "debug": {

@@ -339,11 +339,11 @@ def test_starts_that_are_ends_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_slow_critic_follows() -> None:
-    _, behaviour = small()
-    critic = behaviour.critic
-    torch.nn.init.ones_(critic.net[1].bias)
-    critic.follow()
-    assert critic.slow[1].bias.tolist() == pytest.approx([critic.fraction] * len(critic.slow[1].bias))
+    _, behaviour = small(slow_fraction=0.1, cost_slow_fraction=0.3)
+    for critic, fraction in ((behaviour.critic, 0.1), (behaviour.cost_critic, 0.3)):
+        torch.nn.init.ones_(critic.net[1].bias)
+        critic.follow()
+        assert critic.slow[1].bias.tolist() == pytest.approx([fraction] * len(critic.slow[1].bias))
 
 
 # Agent
