@@ -111,8 +111,8 @@ class WorldModelSettings(ViewSettings):
     slow_fraction: float = 0.02
     """Share of the critic that its slow copy takes over at each update."""
     cost_slow_fraction: float = 0.02
-    """The same of the critic of costs. The smaller it is, the longer that critic tells a multiplier of costs that the actor
-    has learnt to avoid."""
+    """The same of the critic of costs. A small one tells a multiplier for long of costs that the actor has learnt to
+    avoid."""
 
     plan_horizon: int = 15
     """Decisions that the planner looks ahead."""
