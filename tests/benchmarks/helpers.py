@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.store import Store
+from benchmarks.store import Store, progress
 
 TOY = "tests.safepo.toy:ToySpeed-v0"
 SMALL = {
@@ -43,6 +46,24 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
+
+
+def halt_two(store: Path, step: int) -> dict[Path, int]:
+    """Stop two workers, each as soon as its run is past a step, so that neither ends before the other has begun.
+
+    Returns the processes by the folders of their runs; SIGCONT lets them go on.
+    """
+    halted: dict[Path, int] = {}
+
+    def both() -> bool:
+        for file in (store / "runs").glob("*/*/worker.json"):
+            if file.parent not in halted and progress(file.parent) > step:
+                halted[file.parent] = int(json.loads(file.read_text())["worker"].split(":")[1])
+                os.kill(halted[file.parent], signal.SIGSTOP)
+        return len(halted) == 2
+
+    wait_for(both)
+    return halted
 
 
 def assert_same_results(one: Path, other: Path) -> None:

@@ -18,7 +18,7 @@ from benchmarks.cli import main
 from benchmarks.ray_engine import train
 from benchmarks.store import Store, progress, read_folder
 from benchmarks.suite import load_suite
-from tests.benchmarks.helpers import assert_same_results, wait_for, write_suite
+from tests.benchmarks.helpers import assert_same_results, halt_two, wait_for, write_suite
 
 STEPS = 10_000
 
@@ -47,17 +47,7 @@ def test_a_killed_worker_and_a_lost_node_are_retried(cluster: Any, tmp_path: Pat
     events = []
 
     def disturb() -> None:
-        halted: dict[Path, int] = {}  # they wait for each other, however late one begins
-
-        def both_begun() -> bool:
-            for file in (path / "runs").glob("*/*/worker.json"):
-                if file.parent not in halted and progress(file.parent) > 600:
-                    pid = int(json.loads(file.read_text())["worker"].split(":")[1])
-                    os.kill(pid, signal.SIGSTOP)
-                    halted[file.parent] = pid
-            return len(halted) == 2
-
-        wait_for(both_begun)
+        halted = halt_two(path, 600)
         events.extend(map(progress, halted))
         first, second = halted.values()
         os.kill(parent(first), signal.SIGKILL)  # Ray's process, which runs the task

@@ -15,7 +15,7 @@ from benchmarks.cli import main
 from benchmarks.runner import duration, fits
 from benchmarks.store import Store, folder_alive, open_store, progress
 from benchmarks.worker import ROOT
-from tests.benchmarks.helpers import assert_same_results, wait_for, write_suite
+from tests.benchmarks.helpers import assert_same_results, halt_two, wait_for, write_suite
 
 STEPS = 12_000
 
@@ -78,11 +78,12 @@ def folders_at(path: Path, step: int) -> list[Path]:
 def test_a_killed_sweep_resumes_to_the_same_store(swept: tuple[Path, Path], tmp_path: Path) -> None:
     suite, path = swept[0], tmp_path / "bench"
     runner = start_runner(suite, path)
-    folders = folders_at(path, 1_000)
-    worker = int(json.loads((folders[0] / "worker.json").read_text())["worker"].split(":")[1])
+    halted = halt_two(path, 1_000)
+    folders, (one, other) = list(halted), halted.values()
     os.kill(runner.pid, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
+    os.kill(one, signal.SIGKILL)
     runner.communicate()
+    os.kill(other, signal.SIGCONT)
     wait_for(lambda: not folder_alive(folders[1]))  # its runner gone, the other worker stops at the end of an epoch
     assert all(1_000 < progress(folder) < STEPS for folder in folders)
     assert main(["run", str(suite), "--store", str(path), "--workers", "2"]) == 0
