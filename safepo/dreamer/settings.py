@@ -202,8 +202,8 @@ def _size(deter: int, units: int, depth: int, layers: int) -> dict[str, Any]:
 _TINY = {
     "mlp_layers": 1, "head_layers": 1, "bin_limit": 5.0, "cnn_depth": 8, "prefill": 480, "free_nats": 0.3,
     "return_decay": 0.98, "entropy": 3e-3, "lagrange_init": 0.01, "penalty_init": 0.01, "penalty_growth": 1e-3,
-    "multiplier_start": 1000, "cost_weight": 1.0, "cost_slow_fraction": 0.2, "num_envs": 8,
-    "steps_per_epoch": 4000, "total_steps": 200_000, "cost_limit": 2.0,
+    "multiplier_start": 1000, "cost_weight": 1.0, "num_envs": 8, "steps_per_epoch": 4000, "total_steps": 200_000,
+    "cost_limit": 2.0,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "debug": {
