@@ -48,6 +48,9 @@ def compare(theirs: Any, ours: Any, steps: int, seed: int = 0, skip: tuple[str, 
         np.testing.assert_array_equal(got[0], want[0])
         assert got[1:3] == want[1:3]
         shared = set(want[4]) - set(skip)
+        if "distance_from_origin" in shared:  # Gymnasium asks BLAS, whose last bit depends on the processor
+            shared.remove("distance_from_origin")
+            np.testing.assert_array_max_ulp(got[4]["distance_from_origin"], want[4]["distance_from_origin"], maxulp=1)
         assert {k: got[4].get(k) for k in shared} == {k: want[4][k] for k in shared}
         if want[2]:
             ended += 1
@@ -62,7 +65,7 @@ def compare(theirs: Any, ours: Any, steps: int, seed: int = 0, skip: tuple[str, 
 @pytest.mark.parametrize("rules", ["v4", "v5"])
 @pytest.mark.parametrize("walker", WALKERS)
 def test_equal_to_gymnasium(walker: str, rules: str) -> None:
-    """Observations, rewards, ends, reports and starts are those of Gymnasium's classes to the last bit."""
+    """Observations, rewards, ends, reports and starts are those of Gymnasium's classes, all but one to the last bit."""
     theirs = gymnasium_env(walker, rules)
     ours = single(f"Safety{walker}Velocity-v1", rules=rules, **AS_GYMNASIUM)
     assert ours.observation_space.shape == theirs.observation_space.shape
