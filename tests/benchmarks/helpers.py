@@ -62,7 +62,12 @@ def halt_two(store: Path, step: int) -> dict[Path, int]:
                 os.kill(halted[file.parent], signal.SIGSTOP)
         return len(halted) == 2
 
-    wait_for(both)
+    try:
+        wait_for(both)
+    except BaseException:
+        for pid in halted.values():  # else whoever waits for them would wait for ever
+            os.kill(pid, signal.SIGCONT)
+        raise
     return halted
 
 
