@@ -72,17 +72,18 @@ def test_stepping_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_import_is_cheap(tmp_path: Path) -> None:
-    """CPU time beyond gymnasium and mujoco, the best of three; registering 1014 ids included."""
+    """CPU time beside that of gymnasium and mujoco, the best of three; registering 1014 ids included."""
     code = """
-    import json, sys, time
-    import gymnasium, gymnasium.vector, mujoco, mujoco.batch
+    import json, time
     start = time.process_time()
+    import gymnasium, gymnasium.vector, mujoco, mujoco.batch
+    theirs = time.process_time()
     import safety_gym
-    print(json.dumps(time.process_time() - start))
+    print(json.dumps((time.process_time() - theirs) / (theirs - start)))
     """
-    seconds = min(run(code, tmp_path) for _ in range(3))
-    print(f"import safety_gym beyond gymnasium and mujoco: {seconds:.3f} s CPU")
-    assert seconds < 0.5
+    ratio = min(run(code, tmp_path) for _ in range(3))
+    print(f"import safety_gym: {ratio:.2f} of the CPU time of importing gymnasium and mujoco")
+    assert ratio < 1
 
 
 def test_import_writes_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -223,7 +222,6 @@ def test_wrong_stores(tmp_path: Path) -> None:
 
 
 def test_reading_while_writing(store: Store, tmp_path: Path) -> None:
+    """A reader that had to wait for the writer would give up here with "database is locked"."""
     with store._write():
-        started = time.monotonic()
         assert len(Store(tmp_path / "bench", read_only=True).runs()) == 4
-        assert time.monotonic() - started < 5

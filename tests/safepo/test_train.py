@@ -217,13 +217,12 @@ def test_finished_run_is_not_resumed_or_overwritten(small: Small) -> None:
         small()
 
 
-def test_unwritable_log_dir_is_refused_before_training(tmp_path: Path) -> None:
+def test_unwritable_log_dir_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "run_epoch", lambda *_: pytest.fail("trained in a folder that cannot be written"))
     blocker = tmp_path / "file"
     blocker.write_text("")
-    started = time.monotonic()
     with pytest.raises(UserError, match=r"log_dir: cannot write"):
-        train("ppo", **{**SMALL, "total_steps": 10**9, "log_dir": str(blocker / "runs")})
-    assert time.monotonic() - started < 5
+        train("ppo", **{**SMALL, "log_dir": str(blocker / "runs")})
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
