@@ -115,6 +115,10 @@ class Active:
         """Environment steps per second since the worker started, start-up included."""
         return (self.step - self.first_step) / max(time.monotonic() - self.since, 1e-9)
 
+    def see(self, step: int) -> None:
+        """Note how far the log is; a worker that continues a killed run first takes it back to the last checkpoint."""
+        self.step, self.first_step = step, min(step, self.first_step)
+
 
 class Sweep:
     """Work through runs of a store; `run` returns when none is left, or on request when the workers have stopped."""
@@ -174,11 +178,13 @@ class Sweep:
         died = self.engine.poll(active.handle)
         if died is not None:
             del self.active[run]
-            self.done_steps += progress(active.folder) - active.first_step
+            active.see(progress(active.folder))
+            self.done_steps += active.step - active.first_step
             status = self.store.release(run, self.name, None if active.stopping else died)
             overview.event(run, f"{status} ({died})" if died and status == "queued" else status)
         elif time.monotonic() - active.beat > worker.BEAT:
-            active.beat, active.step = time.monotonic(), progress(active.folder)
+            active.beat = time.monotonic()
+            active.see(progress(active.folder))
             if not self.store.heartbeat(run, self.name, active.step) and not active.stopping:
                 active.stopping = True
                 self.engine.stop(active.handle)

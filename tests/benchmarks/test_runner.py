@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.runner import duration, fits
+from benchmarks.runner import Active, duration, fits
 from benchmarks.store import Store, folder_alive, open_store, progress
+from benchmarks.suite import load_suite
 from benchmarks.worker import ROOT
 from tests.benchmarks.helpers import assert_same_results, halt_two, wait_for, write_suite
 
@@ -90,6 +92,17 @@ def test_a_killed_sweep_resumes_to_the_same_store(swept: tuple[Path, Path], tmp_
     assert_same_results(swept[1], path)
     with Store(path, read_only=True) as store:
         assert set(store.runs()["attempts"]) == {2}
+
+
+def test_steps_count_from_the_checkpoint_of_a_killed_run() -> None:
+    """Its log goes on from there, not from where it was killed: rates and times left would be negative."""
+    config = load_suite("quick").jobs[0]
+    active = Active(config, None, Path("nowhere"), 900, 900, since=time.monotonic() - 10)
+    active.see(900)
+    assert active.rate == 0
+    for step in (400, 500, 800):
+        active.see(step)
+    assert (active.step, active.first_step) == (800, 400) and 0 < active.rate <= 40
 
 
 def test_cancel_and_ctrl_c_stop_workers_at_the_end_of_an_epoch(tmp_path: Path) -> None:
