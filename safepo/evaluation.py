@@ -28,11 +28,13 @@ class Actor(Protocol):
     range.
 
     `view` is what it must be shown; `begin` tells it where episodes begin, `(n,)`, before it sees their first
-    observations.
+    observations. With `single_mode` it acts the same whether `deterministic` or not.
     """
 
     @property
     def view(self) -> View: ...
+    @property
+    def single_mode(self) -> bool: ...
     def predict(self, obs: Rows, deterministic: bool = True) -> NDArray[np.float64]: ...
     def seed(self, seed: int) -> None: ...
     def begin(self, first: NDArray[np.bool_]) -> None: ...
@@ -129,11 +131,11 @@ def evaluate_run(
 
 
 def both_modes(policy: Actor, env_id: str, episodes: int, seed: int) -> dict[str, Any]:
-    """Deterministic and stochastic evaluation with the same seed."""
-    return {
-        name: evaluate(policy, env_id, episodes, seed, deterministic)
-        for name, deterministic in (("deterministic", True), ("stochastic", False))
-    }
+    """Deterministic and stochastic evaluation with the same seed; one serves as both of an actor of a single mode."""
+    found = evaluate(policy, env_id, episodes, seed, deterministic=True)
+    if policy.single_mode:
+        return {"deterministic": found, "stochastic": found | {"deterministic": False}}
+    return {"deterministic": found, "stochastic": evaluate(policy, env_id, episodes, seed, deterministic=False)}
 
 
 def write_json(path: Path, data: Any) -> None:

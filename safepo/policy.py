@@ -29,6 +29,8 @@ class Policy:
     (mapped affinely from [-1, 1] and not clipped, exactly as in training).
     """
 
+    single_mode = False
+
     def __init__(
         self, net: ActorCritic | TeamNet, normalizer: ObsNormalizer, env: dict[str, Any], seed: int = 0
     ) -> None:
@@ -119,6 +121,8 @@ def actor_from_state(state: dict[str, Any], device: str = "cpu") -> Any:
 
 class RandomPolicy:
     """Uniform actions in the range that training starts from: the baseline of every report."""
+
+    single_mode = True
 
     def __init__(self, env: dict[str, Any], seed: int = 0) -> None:
         self.env, self.view = env, obs_map(env).view if "obs" in env else View()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from safepo.config import config_from_dict
 from safepo.dreamer.agent import Player, SafeDreamer
+from safepo.dreamer.settings import PLANNING
 from safepo.envs import ActionMap
 from safepo.policy import obs_map
 
@@ -40,6 +41,11 @@ class DreamerPolicy:
     def env_id(self) -> str:
         return self.env["id"]
 
+    @property
+    def single_mode(self) -> bool:
+        """Planners always act on the mean of their plans."""
+        return self.agent.settings.variant in PLANNING
+
     def seed(self, seed: int) -> None:
         """Restart the stream of random numbers, and all episodes."""
         self._generator.manual_seed(seed)
@@ -54,7 +60,7 @@ class DreamerPolicy:
     def predict(self, obs: Any, deterministic: bool = True) -> NDArray[np.float64]:
         """Actions `(u,)` for the next observation of an episode, or `(b, u)` for those of b episodes.
 
-        Deterministic actors take the mean; planners always act on the mean of their plans.
+        Deterministic actors take the mean; see `single_mode` for planners.
         """
         rows, single = self.agent.obs.rows(obs)
         if self._player is None or len(self._player.hold) != len(rows):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from safepo import cli
+from safepo import cli, evaluation
 from safepo.config import make_config
 from safepo.dreamer.agent import Player, SafeDreamer, split
 from safepo.dreamer.behaviour import AugmentedLagrangian, Behaviour, ReturnScale, imagine, lambda_returns
@@ -25,7 +25,7 @@ from safepo.dreamer.replay import Replay
 from safepo.dreamer.settings import PRESETS, SafeDreamerSettings, Variant
 from safepo.dreamer.world_model import Sequences, Shapes, State, WorldModel
 from safepo.errors import UserError
-from safepo.evaluation import evaluate, write_json
+from safepo.evaluation import both_modes, evaluate, write_json
 from safepo.observations import ObsMap
 from safepo.policy import describe
 from safepo.teams import open_env
@@ -482,6 +482,24 @@ def test_deterministic_is_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = DreamerPolicy(agent, describe(open_env(TOY, 1)))
     assert policy.predict(np.zeros(6)).tolist() == pytest.approx([0.3, -0.3])
     assert abs(policy.predict(np.zeros(6), deterministic=False) - [0.3, -0.3]).min() > 1e-3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_planners_are_evaluated_once(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their deterministic and stochastic episodes are the same, and take long."""
+    policy = DreamerPolicy(make_agent(variant=variant), describe(open_env(TOY, 1)))
+    modes = {True: "deterministic", False: "stochastic"}
+    each = {name: evaluate(policy, TOY, 2, 5, deterministic) for deterministic, name in modes.items()}
+    assert policy.single_mode == (each["deterministic"]["return"] == each["stochastic"]["return"])
+    asked = []
+
+    def counted(*args: Any, deterministic: bool) -> dict[str, Any]:
+        asked.append(deterministic)
+        return each[modes[deterministic]]
+
+    monkeypatch.setattr(evaluation, "evaluate", counted)
+    assert both_modes(policy, TOY, 2, 5) == each
+    assert asked == ([True] if policy.single_mode else [True, False])
 
 
 def test_policies_stay_as_they_are_while_training_goes_on() -> None:

@@ -329,7 +329,7 @@ def test_policy_predicts_without_the_trainer(small: Small) -> None:
 
 def test_evaluation_runs_a_fixed_number_of_whole_episodes() -> None:
     class Idle:
-        view = View()
+        view, single_mode = View(), True
 
         def predict(self, obs: np.ndarray, deterministic: bool = True) -> np.ndarray:
             return np.zeros((len(obs), 1))
